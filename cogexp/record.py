@@ -1,0 +1,316 @@
+"""The record of one run: what was asked, what came out, what it cost. On disk it is the truth.
+
+`record.json` is written last and atomically, so a folder that has one is complete. Curves (`per_frame`) lie
+beside it in `per_frame.json`, so that reading a thousand records stays quick. Only the standard library here.
+
+Numbers that are not finite never reach the disk: a Record turns them into None when it is made and says so in
+`skipped` (a score under its own key, anything else under its dotted path). They are not refused, because a
+detector's NaN must not cost the record of an hour's run. Only the spec may hold none: it could not run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import json
+import logging
+import math
+import numbers
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NoReturn
+
+RECORD_FILE = "record.json"
+PER_FRAME_FILE = "per_frame.json"
+STATUSES = ("ok", "failed", "oom", "interrupted")
+PACKAGES = (
+    "torch", "torchvision", "diffusers", "transformers", "accelerate", "safetensors", "tokenizers",
+    "spandrel", "hydra-core", "wandb", "lpips", "torchmetrics", "decord", "eva-decord", "av",
+    "opencv-python-headless", "numpy",
+)  # fmt: skip
+
+logger = logging.getLogger("cogexp")
+
+
+class RecordError(ValueError):
+    """A record that cannot be read or written. One line for the user; names the file or key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One run. Values are plain JSON values (numpy and torch scalars, tuples and paths are converted).
+
+    `scores` and `skipped` are keyed '<native|upscaled>/<metric>'; where a score is None `skipped` says why.
+    `stages[name]` holds seconds, cached, peak_allocated_gib, peak_reserved_gib, rss_gib. `files` are relative
+    to the run's folder. `error` is {type, message, stage}, None exactly when status is 'ok'. `started` and
+    `finished` are ISO 8601, UTC. `per_frame[key]` is a value a frame (or pair), None where there is no number.
+    """
+
+    run_id: str
+    status: str
+    error: dict[str, Any] | None = None
+    spec: dict[str, Any]
+    resolved: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, float | None] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    artifacts: dict[str, Any] = field(default_factory=dict)
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    device: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    git: dict[str, Any] | None = None
+    started: str
+    finished: str
+    study: str | None = None
+    per_frame: dict[str, list[float | None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check status and types, convert to plain values, null what is not finite, redact the error."""
+        lost: dict[str, str] = {}
+        for item in dataclasses.fields(self):
+            value = _plain(getattr(self, item.name), item.name, lost)
+            expected = FIELD_TYPES.get(item.name, dict)
+            if not isinstance(value, expected):
+                raise RecordError(f"record.{item.name} has the wrong type: {type(value).__name__}")
+            object.__setattr__(self, item.name, value)
+        if self.status not in STATUSES:
+            raise RecordError(f"record.status must be one of {', '.join(STATUSES)}, got {self.status!r}")
+        for key, score in self.scores.items():
+            if not (score is None or isinstance(score, (int, float))):
+                raise RecordError(f"record.scores.{key} must be a number or null, got {score!r}")
+        if (self.error is None) != (self.status == "ok"):
+            raise RecordError(
+                f"record.error must be given exactly when the run was not ok; status is {self.status}"
+            )
+        if self.error is not None:
+            keys = {"type": "", "message": "", "stage": None, **self.error}
+            object.__setattr__(self, "error", {**keys, "message": redact(str(keys["message"]))})
+        for path, reason in lost.items():
+            if path.startswith("spec."):
+                raise RecordError(f"record.{path} must be finite: {reason}")
+            self.skipped.setdefault(path.removeprefix("scores."), reason)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What record.json holds: every field but `per_frame`, a copy that the caller may change."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "per_frame"}
+        plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], per_frame: Mapping[str, Any] | None = None) -> Record:
+        """The inverse of `to_dict`. A later version's keys are ignored; a missing key raises RecordError."""
+        if not isinstance(values, Mapping):
+            raise RecordError(f"not a record of cogexp: expected an object, got {type(values).__name__}")
+        known = [f.name for f in dataclasses.fields(cls) if f.name != "per_frame"]
+        missing = [name for name in known if name not in values and name != "study"]
+        if missing:
+            raise RecordError(f"not a record of cogexp: {', '.join(missing)} missing")
+        return cls(
+            **{name: values[name] for name in known if name in values}, per_frame=dict(per_frame or {})
+        )
+
+
+FIELD_TYPES: dict[str, type | tuple[type, ...]] = {
+    "run_id": str,
+    "status": str,
+    "started": str,
+    "finished": str,
+    "error": (dict, type(None)),
+    "git": (dict, type(None)),
+    "study": (str, type(None)),
+}  # all others are dict
+
+
+def write(record: Record, folder: Path) -> Path:
+    """Write per_frame.json and then record.json, each atomically; the path of record.json.
+
+    Both are complete on disk before either name changes: a full disk (OSError) leaves what was there before.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {RECORD_FILE: json.dumps(record.to_dict(), allow_nan=False, ensure_ascii=False, indent=2) + "\n"}
+    if record.per_frame:
+        texts = {PER_FRAME_FILE: json.dumps(record.per_frame, allow_nan=False) + "\n", **texts}
+    staged = {name: folder / f".{name}.{os.getpid()}.tmp" for name in texts}
+    try:
+        for name, text in texts.items():
+            with staged[name].open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        if not record.per_frame:
+            (folder / PER_FRAME_FILE).unlink(missing_ok=True)  # curves of an earlier attempt
+        for name, path in staged.items():
+            os.replace(path, folder / name)
+    finally:
+        for path in staged.values():
+            path.unlink(missing_ok=True)
+    return folder / RECORD_FILE
+
+
+def read(folder_or_file: Path, *, per_frame: bool = True) -> Record:
+    """The record of a run's folder (or of the file itself). RecordError, one line, if it cannot be used.
+
+    Unreadable curves do not make the record unreadable: they are left out with a warning.
+    """
+    path = folder_or_file / RECORD_FILE if folder_or_file.is_dir() else folder_or_file
+    curves: dict[str, Any] = {}
+    beside = path.with_name(PER_FRAME_FILE)
+    if per_frame and beside.is_file():
+        try:
+            curves = dict(_load_json(beside))
+        except (RecordError, TypeError, ValueError) as error:
+            logger.warning("per-frame curves left out: %s", error)
+    try:
+        return Record.from_dict(_load_json(path), curves)
+    except RecordError as error:
+        raise RecordError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+
+
+def load_many(folder: Path, *, per_frame: bool = False) -> list[Record]:
+    """All readable records in `folder`, `folder`/* or `folder`/runs/*, by path; others cost a warning each."""
+    records = []
+    for pattern in (RECORD_FILE, f"*/{RECORD_FILE}", f"runs/*/{RECORD_FILE}"):
+        for path in sorted(folder.glob(pattern)):
+            try:
+                records.append(read(path, per_frame=per_frame))
+            except RecordError as error:
+                logger.warning("record left out: %s", error)
+    return records
+
+
+def is_done(folder: Path) -> bool:
+    """True only for a folder with a readable record whose status is ok."""
+    try:
+        return read(folder, per_frame=False).status == "ok"
+    except RecordError:
+        return False
+
+
+def now() -> str:
+    """The time for `started` and `finished`: ISO 8601, UTC, milliseconds."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def describe_error(error: BaseException, stage: str | None) -> dict[str, Any]:
+    """An exception as `Record.error`: its type, its redacted message (its type if it has none), the stage."""
+    name = type(error).__name__
+    return {"type": name, "message": redact(str(error) or name), "stage": stage}
+
+
+def status_of(error: BaseException) -> str:
+    """'interrupted', 'oom' or 'failed'. Memory errors are known by name and text: torch is not imported."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    text = str(error).lower()
+    short = "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return "oom" if named or (isinstance(error, RuntimeError) and short) else "failed"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, cogexp and its libraries, from metadata (nothing is imported); absent: left out."""
+    from cogexp import __version__
+
+    found = {"python": platform.python_version(), "cogexp": __version__}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def git_state(root: Path) -> dict[str, Any] | None:
+    """{"commit", "dirty"} of the checkout at `root`; None without git, a commit, or when git needs over 2 s.
+
+    Dirty means that tracked files differ. A folder that git ignores (a virtual environment) has no state.
+    """
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+
+    def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=2
+        )
+
+    try:
+        status = git("status", "--porcelain=v2", "--branch", "--untracked-files=no")
+        commit = re.search(r"^# branch\.oid ([0-9a-f]{40,64})$", status.stdout, re.MULTILINE)
+        if status.returncode or commit is None or git("check-ignore", "-q", ".").returncode == 0:
+            return None
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return None
+    dirty = any(line[0] != "#" for line in status.stdout.splitlines() if line)
+    return {"commit": commit[1], "dirty": dirty}
+
+
+SECRET_NAME = re.compile(
+    r"(^|_)(API_?KEY|ACCESS_?KEY|SECRET\w*|TOKEN|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE
+)
+SECRET_PATTERNS = {  # what to look for (case ignored): what to put there
+    r"(\w+://)[^\s/@'\"]+@": r"\1***@",  # https://user:password@host
+    r"([?&][\w-]*(?:signature|token|key|credential|policy)[\w-]*=)[^&\s'\"]+": r"\1***",  # signed addresses
+    r"\b(?:hf_|gh[pousr]_|github_pat_|wandb_v\d+_|sk-)[\w-]{16,}": "***",
+    r"(\bbearer\s+)[\w.~+/=-]{8,}": r"\1***",
+    r"(key\W{0,4}(?:is\W{1,3})?)[0-9a-f]{40}\b": r"\1***",  # a bare 40-hex word may be a commit
+    r"((?:api[_-]?key|secret|password|passwd)['\"]?\s*[:=]\s*['\"]?)[^\s'\",;]{4,}": r"\1***",
+    r"(token['\"]?\s*[:=]\s*['\"]?)[^\s'\",;]{16,}": r"\1***",
+}
+
+
+def redact(text: str) -> str:
+    """`text` with whatever looks like a key, a token or a URL's credentials replaced by '***'.
+
+    Values of environment variables that are named like secrets go first, whatever they look like.
+    """
+    secrets = {value for name, value in os.environ.items() if SECRET_NAME.search(name) and len(value) >= 8}
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    for pattern, replacement in SECRET_PATTERNS.items():
+        text = re.sub(pattern, replacement, text, flags=re.IGNORECASE)
+    return text
+
+
+def _plain(value: Any, path: str, lost: dict[str, str]) -> Any:
+    """`value` as plain JSON values; what is not finite becomes None, named in `lost` by its dotted path."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return value.encode(
+            "utf-8", "replace"
+        ).decode()  # undecodable file names would break the file's encoding
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        if math.isfinite(value):
+            return float(value)
+        lost[path.partition("[")[0]] = f"the value was {float(value)}, not a finite number; kept as null"
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, f"{path}.{key}", lost) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{path}[{i}]", lost) for i, item in enumerate(value)]
+    if isinstance(value, os.PathLike):
+        return Path(value).as_posix()
+    if hasattr(value, "tolist"):  # numpy and torch, without importing them
+        return _plain(value.tolist(), path, lost)
+    raise RecordError(f"record.{path} must be a plain value, got {type(value).__name__}")
+
+
+def _load_json(path: Path) -> Any:
+    """The JSON in `path`; RecordError when there is none, or when it is not JSON (NaN is not)."""
+
+    def refuse(name: str) -> NoReturn:
+        raise ValueError(f"{name} is not JSON")
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    except FileNotFoundError:
+        raise RecordError(f"{path}: there is no record here") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: unreadable ({' '.join(str(error).split())[:120]})") from None
