@@ -50,7 +50,7 @@ class Record:
     `scores` and `skipped` are keyed '<native|upscaled>/<metric>'; where a score is None `skipped` says why.
     `stages[name]` holds seconds, cached, peak_allocated_gib, peak_reserved_gib, rss_gib. `files` are relative
     to the run's folder. `error` is {type, message, stage}, None exactly when status is 'ok'. `started` and
-    `finished` are ISO 8601, UTC. `per_frame[key]` is a value a frame (or pair), None where there is no number.
+    `finished` are ISO 8601, UTC. `per_frame[key]` is a value a frame (or pair), None where there is none.
     """
 
     run_id: str
@@ -174,7 +174,7 @@ def read(folder_or_file: Path, *, per_frame: bool = True) -> Record:
 
 
 def load_many(folder: Path, *, per_frame: bool = False) -> list[Record]:
-    """All readable records in `folder`, `folder`/* or `folder`/runs/*, by path; others cost a warning each."""
+    """All readable records in `folder`, `folder`/* or `folder`/runs/*, by path; a warning for each other."""
     records = []
     for pattern in (RECORD_FILE, f"*/{RECORD_FILE}", f"runs/*/{RECORD_FILE}"):
         for path in sorted(folder.glob(pattern)):
