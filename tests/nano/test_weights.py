@@ -1,0 +1,79 @@
+"""Where the embedded model's weights lie and how they are loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from cogexp.nano import arch, weights
+
+
+def _ship(folder, seed: int = 3) -> dict[str, torch.nn.Module]:
+    built = arch.build(seed, weights.PARTS)
+    for part in weights.PARTS:
+        state = {
+            k: v.half().contiguous() for k, v in built[part].state_dict().items() if "embed_tokens" not in k
+        }
+        notes = {"scaling_factor": "0.5"} if part == "vae" else {}
+        save_file(state, weights.weight_file(part, folder), metadata=notes)
+    return built
+
+
+def test_import_needs_no_torch():
+    code = "import sys, cogexp.nano.weights as w; w.fingerprint(); w.trained(); print('torch' in sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "False"
+
+
+def test_without_files_the_weights_are_random_and_say_so(tmp_path):
+    assert not weights.trained(tmp_path)
+    assert weights.fingerprint(tmp_path) == "random-0-v1"
+    vae = weights.components(["vae"], tmp_path)["vae"]
+    twin = arch.build(weights.RANDOM_SEED, ["vae"])["vae"]
+    assert all(torch.equal(a, b) for a, b in zip(vae.parameters(), twin.parameters(), strict=True))
+
+
+def test_shipped_files_are_loaded(tmp_path):
+    built = _ship(tmp_path)
+    assert weights.trained(tmp_path)
+    loaded = weights.components(folder=tmp_path)
+    assert tuple(loaded) == weights.COMPONENTS
+    for part in weights.PARTS:
+        pairs = zip(loaded[part].parameters(), built[part].parameters(), strict=True)
+        assert all(torch.equal(a, b.half().float()) for a, b in pairs)
+        assert not any(p.is_meta or p.requires_grad for p in loaded[part].parameters())
+    assert loaded["vae"].config.scaling_factor == 0.5
+    assert weights.metadata("vae", tmp_path) == {"scaling_factor": "0.5"}
+
+
+def test_text_embedding_is_one_tensor_and_works_after_loading(tmp_path):
+    built = _ship(tmp_path)
+    loaded = weights.components(["text_encoder", "tokenizer"], tmp_path)
+    ids = loaded["tokenizer"]("two wolves", return_tensors="pt").input_ids
+    half = built["text_encoder"].half().float()
+    assert torch.allclose(loaded["text_encoder"](ids)[0], half(ids)[0], atol=1e-6)
+
+
+def test_fingerprint_follows_the_content(tmp_path):
+    _ship(tmp_path)
+    before = weights.fingerprint(tmp_path)
+    assert before == weights.fingerprint(tmp_path)
+    _ship(tmp_path, seed=4)
+    assert weights.fingerprint(tmp_path) != before
+
+
+def test_two_of_three_files_are_not_a_trained_model(tmp_path):
+    _ship(tmp_path)
+    weights.weight_file("vae", tmp_path).unlink()
+    assert not weights.trained(tmp_path)
+
+
+def test_a_file_that_does_not_fit_is_refused(tmp_path):
+    _ship(tmp_path)
+    save_file({"nothing": torch.zeros(1)}, weights.weight_file("vae", tmp_path))
+    with pytest.raises(RuntimeError, match=r"vae\.safetensors lacks"):
+        weights.load_part("vae", tmp_path)
