@@ -39,7 +39,9 @@ def check_choice(key: str, value: object, choices: tuple[str, ...]) -> None:
 def check_range(key: str, value: float, low: float, high: float) -> None:
     """Raise SpecError unless low <= value <= high (NaN and infinities are refused)."""
     if not math.isfinite(value):
-        raise SpecError(f"{key} must be a finite number from {low:g} to {high:g}, got {value}; nearest: {low:g}")
+        raise SpecError(
+            f"{key} must be a finite number from {low:g} to {high:g}, got {value}; nearest: {low:g}"
+        )
     if not low <= value <= high:
         nearest = low if value < low else high
         raise SpecError(f"{key} must be from {low:g} to {high:g}, got {value:g}; nearest: {nearest:g}")
@@ -136,6 +138,7 @@ class UpscalerSpec:
     blend: float = 0.0
     tile_px: int = 0
     weights: str | None = None
+    weights_sha256: str | None = None
 
     def __post_init__(self) -> None:
         check_choice("upscaler.name", self.name, UPSCALERS)
@@ -167,7 +170,9 @@ class PromptSpec:
 
     def __post_init__(self) -> None:
         if not self.text.strip():
-            raise SpecError('prompt.text must not be empty; for example: prompt.text="two wolves in the snow"')
+            raise SpecError(
+                'prompt.text must not be empty; for example: prompt.text="two wolves in the snow"'
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,8 +212,15 @@ class RunSpec:
 
     @property
     def content_hash(self) -> str:
-        """Eight hex digits from the canonical JSON of everything that decides the result."""
-        return digest(self.to_dict())[:8]
+        """Eight hex digits from the canonical JSON of everything that decides the result.
+
+        A user's file counts by its content, not by where it lies.
+        """
+        plain = self.to_dict()
+        for group, key in (("prompt", "image"), ("upscaler", "weights")):
+            if plain[group][f"{key}_sha256"]:
+                del plain[group][key]
+        return digest(plain)[:8]
 
     @property
     def run_id(self) -> str:

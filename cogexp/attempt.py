@@ -1,0 +1,173 @@
+"""The bookkeeping around one run: its folder, log and meter, and a record whatever happens.
+
+A failure is data: it is recorded with its stage and reason and does not leave the `with` block. Only an
+interruption does, after it was recorded too.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import yaml
+
+from cogexp import record as records
+from cogexp.engine.meter import Meter
+from cogexp.engine.models import MODELS, check_device, optimization_notes
+from cogexp.record import Record
+from cogexp.spec import RunSpec
+from cogexp.tracking import NullTracker, Tracker
+
+log = logging.getLogger("cogexp")
+
+
+@dataclass(kw_only=True)
+class Attempt:
+    """One run under way. What the stages find is collected here; `record` is there after the block."""
+
+    spec: RunSpec
+    folder: Path
+    device: str
+    study: str | None = None
+    resolved: dict[str, str] = field(default_factory=dict)
+    tracker: Tracker | None = None
+    scores: dict[str, float | None] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    per_frame: dict[str, list[float | None]] = field(default_factory=dict)
+    artifacts: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    record: Record | None = None
+
+    def __enter__(self) -> Attempt:
+        self.started = records.now()
+        self.meter = Meter(self.device)
+        self.tracker = self.tracker or NullTracker()
+        self._log = _RunLog(self.folder)
+        self.resolved |= optimization_notes(self.spec.optimization, self.device)
+        self.tracker.start(
+            self.spec.run_id,
+            self.spec.to_dict(),
+            study=self.study,
+            name=self.spec.run_id,
+            tags=[self.spec.model.name, self.spec.resolution.name, self.spec.upscaler.name],
+        )
+        return self
+
+    def begin(self) -> None:
+        """The first thing inside the block: what can fail about the machine and the disk fails recorded."""
+        check_device(self.device)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._log.open()
+        text = yaml.safe_dump(config_of(self.spec), sort_keys=False, allow_unicode=True)
+        (self.folder / "config.yaml").write_text(text, encoding="utf-8")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self.resolved |= MODELS.notes
+        if error is not None:
+            described = records.describe_error(error, self.meter.current)
+            log.error("%s failed at %s: %s", self.spec.run_id, described["stage"], described["message"])
+            log.debug("traceback", exc_info=(kind, error, trace))  # type: ignore[arg-type]
+            if records.status_of(error) == "oom":
+                MODELS.free()  # the next job of a sweep starts with all the memory there is
+        self.record = self._finish(error)
+        self._log.close()
+        assert self.tracker is not None
+        self.tracker.finish(self.record, self.folder)
+        return isinstance(error, Exception)
+
+    def _finish(self, error: BaseException | None) -> Record:
+        """The record, written. A disk that takes no record makes the run a failed one."""
+        record = self._describe(error)
+        try:
+            records.write(record, self.folder)
+        except OSError as disk:
+            self.meter.current = "write"
+            log.error("the record of %s could not be written: %s", self.spec.run_id, disk)
+            record = self._describe(error or disk)
+        return record
+
+    def _describe(self, error: BaseException | None) -> Record:
+        return Record(
+            run_id=self.spec.run_id,
+            status="ok" if error is None else records.status_of(error),
+            error=None if error is None else records.describe_error(error, self.meter.current),
+            spec=self.spec.to_dict(),
+            resolved=self.resolved,
+            scores=self.scores,
+            skipped=self.skipped,
+            artifacts=self.artifacts,
+            stages=self.meter.stages,
+            files={name: file for name, file in self.files.items() if (self.folder / file).is_file()},
+            device=describe_device(self.device),
+            versions=records.versions(),
+            git=records.git_state(Path(__file__).parent),
+            started=self.started,
+            finished=records.now(),
+            study=self.study,
+            per_frame=self.per_frame,
+        )
+
+
+def config_of(spec: RunSpec) -> dict[str, Any]:
+    """The nested mapping that builds this spec again: what `--config-path RUN_FOLDER` reads."""
+    plain = spec.to_dict()
+    source = plain["model"].pop("source")
+    plain["model"]["path"] = source if source and Path(source).is_absolute() else None
+    for group, key in (("prompt", "image_sha256"), ("upscaler", "weights_sha256")):
+        del plain[group][key]
+    if spec.model.name == "nano":
+        plain["model"]["revision"] = None
+    plain["metrics"]["names"] = list(spec.metrics.names) or "none"
+    return {**plain, "hydra": {"output_subdir": None, "run": {"dir": "."}}}
+
+
+def describe_device(device: str) -> dict[str, Any]:
+    """What the run was computed on."""
+    import platform
+
+    import psutil
+    import torch
+
+    facts: dict[str, Any] = {
+        "type": device,
+        "cpu": platform.processor() or platform.machine(),
+        "cpu_count": psutil.cpu_count(),
+        "ram_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "platform": platform.platform(terse=True),
+    }
+    if device.startswith("cuda") and torch.cuda.is_available():
+        card = torch.cuda.get_device_properties(device)
+        facts |= {"gpu": card.name, "gpu_total_gib": round(card.total_memory / 2**30, 1), "cuda": torch.version.cuda}
+    return facts
+
+
+class _RunLog:
+    """log.txt of one run: everything that cogexp and the libraries say, without keys and tokens."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "log.txt"
+        self._handler: logging.Handler | None = None
+
+    def open(self) -> None:
+        handler = logging.FileHandler(self._path, mode="w", encoding="utf-8")
+        handler.setFormatter(_Redacted("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+        self._handler = handler
+        for name in ("cogexp", "diffusers", "transformers", "py.warnings"):
+            logging.getLogger(name).addHandler(handler)
+
+    def close(self) -> None:
+        if self._handler is None:
+            return
+        for name in ("cogexp", "diffusers", "transformers", "py.warnings"):
+            logging.getLogger(name).removeHandler(self._handler)
+        self._handler.close()
+
+
+class _Redacted(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return records.redact(super().format(record))

@@ -1,0 +1,267 @@
+"""From a nested mapping (what Hydra composed, or a dict in a notebook) to a checked request.
+
+Strict: an unknown key, a wrong type, a null or a NaN is refused with a SpecError that names the dotted
+key. Automatic values ("auto") are resolved here, once, and each choice is returned in `resolved`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cogexp import catalog, machine
+from cogexp.checks import Section, known_keys, require_file
+from cogexp.choose import choose_model, dtype_for, require_checkpoint, snap_frames, snap_size
+from cogexp.spec import (
+    MetricsSpec,
+    ModelSpec,
+    OptimizationSpec,
+    PromptSpec,
+    ResolutionSpec,
+    RunSpec,
+    SamplerSpec,
+    SpecError,
+    UpscalerSpec,
+    check_choice,
+    check_range,
+)
+
+TRACKING_MODES = ("auto", "online", "offline", "off")
+GROUPS = ("model", "resolution", "sampler", "optimization", "upscaler", "prompt", "metrics", "tracking")
+TOP_LEVEL = ("seed", "strict", "device", "outputs", "study", "force", "debug", "store_gb")
+RESOLUTION_KEYS = ("width", "height", "frames", "fps")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What does not change the result: where it is computed, kept and shown."""
+
+    device: str = "cpu"
+    outputs: Path = Path("outputs")
+    study: str | None = None
+    tracking: str = "off"
+    project: str = "cogexp"
+    entity: str | None = None
+    force: bool = False
+    debug: bool = False
+    store_gb: float = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A checked request: the spec, the settings around it, and every automatic choice with its reason."""
+
+    spec: RunSpec
+    settings: Settings
+    resolved: dict[str, str] = field(default_factory=dict)
+
+
+def build(config: Mapping[str, Any]) -> Request:
+    """Check `config` (groups as nested mappings, plain values) and resolve what is automatic.
+
+    Raises:
+        SpecError: one or two lines that name the dotted key, the rule, the value and the nearest legal value.
+    """
+    known_keys(config, "", GROUPS + TOP_LEVEL)
+    resolved: dict[str, str] = {}
+    top = Section(config, "", TOP_LEVEL, groups=GROUPS)
+    strict = top.boolean("strict", True)
+    settings = _settings(config, top)
+    variant, model = _model(config, settings, resolved)
+    resolution = _resolution(config, variant, strict, resolved)
+    return Request(
+        spec=RunSpec(
+            model=model,
+            resolution=resolution,
+            sampler=_sampler(config, variant, resolved),
+            optimization=_optimization(config),
+            upscaler=_upscaler(config),
+            prompt=_prompt(config, variant),
+            metrics=_metrics(config),
+            seed=top.integer("seed", 0),
+        ),
+        settings=settings,
+        resolved=resolved,
+    )
+
+
+def _settings(config: Mapping[str, Any], top: Section) -> Settings:
+    tracking = Section(config, "tracking", ("mode", "project", "entity"))
+    mode = tracking.text("mode", "off")
+    check_choice("tracking.mode", mode, TRACKING_MODES)
+    store_gb = top.number("store_gb", 20.0)
+    check_range("store_gb", store_gb, 0, 100_000)
+    device = top.text("device", "auto")
+    kind, _, index = device.partition(":")
+    check_choice("device", kind, ("auto", "cpu", "cuda"))
+    if index and (kind != "cuda" or not index.isdigit()):
+        raise SpecError(f"device must be auto, cpu, cuda or cuda:N, got {device!r}; nearest: {kind}")
+    if device == "auto":
+        device = "cuda" if machine.gpu() else "cpu"
+    outputs = Path(top.text("outputs", "outputs")).expanduser()
+    if outputs.exists() and not outputs.is_dir():
+        raise SpecError(
+            f"outputs must be a folder, got the file {str(outputs)!r}; for example: outputs=outputs"
+        )
+    return Settings(
+        device=device,
+        outputs=outputs,
+        study=top.optional_text("study"),
+        tracking=mode,
+        project=tracking.text("project", "cogexp"),
+        entity=tracking.optional_text("entity"),
+        force=top.boolean("force", False),
+        debug=top.boolean("debug", False),
+        store_gb=store_gb,
+    )
+
+
+def _model(
+    config: Mapping[str, Any], settings: Settings, resolved: dict[str, str]
+) -> tuple[catalog.Variant, ModelSpec]:
+    section = Section(config, "model", ("name", "weights", "dtype", "path", "revision"))
+    name = section.text("name", "auto")
+    check_choice("model.name", name, ("auto", *catalog.VARIANTS))
+    folder, revision = section.optional_text("path"), section.optional_text("revision")
+    weights, dtype = section.text("weights", "pretrained"), section.text("dtype", "auto")
+    if name == "auto":
+        if folder:
+            raise SpecError(
+                f"model.path needs a named model, got model=auto with model.path={folder!r}; "
+                f"for example: model=cogvideox-5b"
+            )
+        size = Section(config, "resolution", RESOLUTION_KEYS)
+        wanted = (size.integer_or_auto(key, 0) for key in ("width", "height", "frames"))
+        name, why = choose_model(*wanted, weights=weights, device=settings.device)
+        resolved["model"] = why
+    variant = catalog.VARIANTS[name]
+    source: str | None = variant.hub_id
+    if folder:
+        source = require_checkpoint(variant, folder)
+    if dtype == "auto":
+        dtype = dtype_for(variant, settings.device)
+        resolved["model.dtype"] = f"{dtype} on {settings.device}"
+    if variant.embedded:
+        # Imported here: only the embedded model has its identity in this package's own files.
+        from cogexp.nano import weights as nano_weights
+
+        revision = nano_weights.fingerprint()
+        if not nano_weights.trained():
+            weights = "random"
+            resolved["model.weights"] = "the embedded model is not trained yet: seeded random weights"
+    if weights == "random" and not variant.embedded:
+        resolved["model.weights"] = "random: memory and speed are real, the pictures are noise"
+        source = revision = None
+    return variant, ModelSpec(name=name, source=source, revision=revision, dtype=dtype, weights=weights)
+
+
+def _resolution(
+    config: Mapping[str, Any], variant: catalog.Variant, strict: bool, resolved: dict[str, str]
+) -> ResolutionSpec:
+    section = Section(config, "resolution", RESOLUTION_KEYS)
+    width = section.integer_or_auto("width", variant.native[0])
+    height = section.integer_or_auto("height", variant.native[1])
+    frames = section.integer_or_auto("frames", variant.native_frames)
+    fps = section.integer_or_auto("fps", variant.native_fps)
+    if not strict:
+        width, height = snap_size(variant, width, height, resolved)
+        frames = snap_frames(variant, frames, resolved)
+    resolution = ResolutionSpec(width=width, height=height, frames=frames, fps=fps)
+    for key, problem in (
+        ("resolution", catalog.size_problem(variant, width, height)),
+        ("resolution.frames", catalog.frames_problem(variant, frames)),
+    ):
+        if problem:
+            raise SpecError(f"{key} {problem}")
+    if note := catalog.off_trained_grid(variant, width, height, frames):
+        resolved["resolution"] = "; ".join(filter(None, (resolved.get("resolution"), note)))
+    return resolution
+
+
+def _sampler(config: Mapping[str, Any], variant: catalog.Variant, resolved: dict[str, str]) -> SamplerSpec:
+    section = Section(config, "sampler", ("scheduler", "steps", "guidance", "dynamic_cfg"))
+    scheduler = section.text("scheduler", "auto")
+    if scheduler == "auto":
+        scheduler = variant.scheduler
+        resolved["sampler"] = f"{scheduler}: the authors' choice for {variant.name}"
+    dynamic = section.boolean_or_auto("dynamic_cfg")
+    return SamplerSpec(
+        scheduler=scheduler,
+        steps=section.integer_or_auto("steps", variant.steps),
+        guidance=section.number_or_auto("guidance", variant.guidance),
+        dynamic_cfg=variant.dynamic_cfg if dynamic is None else dynamic,
+    )
+
+
+def _optimization(config: Mapping[str, Any]) -> OptimizationSpec:
+    flags = ("vae_tiling", "vae_slicing", "fuse_qkv", "channels_last")
+    choices = ("offload", "layerwise_cast", "cache", "compile")
+    section = Section(config, "optimization", flags + choices)
+    return OptimizationSpec(
+        **{key: section.boolean(key, False) for key in flags},
+        **{key: section.text(key, "none") for key in choices},
+    )
+
+
+def _upscaler(config: Mapping[str, Any]) -> UpscalerSpec:
+    section = Section(config, "upscaler", ("name", "scale", "blend", "tile_px", "weights"))
+    weights = section.optional_text("weights")
+    spec = UpscalerSpec(
+        name=section.text("name", "none"),
+        scale=section.integer("scale", 4),
+        blend=section.number("blend", 0.0),
+        tile_px=section.integer("tile_px", 0),
+        weights=weights,
+    )
+    if spec.name == "none":
+        # `upscaler=none,esrgan upscaler.scale=2` is a natural sweep: the native job ignores the rest.
+        return UpscalerSpec(name="none", scale=1)
+    if spec.scale == 1:
+        raise SpecError(f"upscaler.scale must be 2 or 4 for upscaler={spec.name}, got 1; nearest: 2")
+    if weights and spec.name != "spandrel":
+        raise SpecError(
+            f"upscaler.weights is only for upscaler=spandrel, got upscaler={spec.name} with {weights!r}; "
+            f"nearest: upscaler=spandrel"
+        )
+    if weights:
+        file = require_file("upscaler.weights", weights, (".pth", ".pt", ".safetensors"))
+        return replace(spec, weights=file.path, weights_sha256=file.sha256)
+    return spec
+
+
+def _prompt(config: Mapping[str, Any], variant: catalog.Variant) -> PromptSpec:
+    section = Section(config, "prompt", ("name", "text", "negative", "image"))
+    image = section.optional_text("image")
+    if variant.image_to_video and not image:
+        raise SpecError(
+            f"prompt.image must name the first frame for {variant.name} (image to video), got null; "
+            f"for example: prompt.image=first.png, or text to video: model={variant.name.removesuffix('-i2v')}"
+        )
+    if image and not variant.image_to_video:
+        raise SpecError(
+            f"prompt.image is only for image-to-video models, got model={variant.name} with {image!r}; "
+            f"nearest: model=cogvideox-5b-i2v"
+        )
+    file = require_file("prompt.image", image, IMAGE_SUFFIXES) if image else None
+    return PromptSpec(
+        name=section.text("name", "custom"),
+        text=section.text("text"),
+        negative=section.text("negative", ""),
+        image=file.path if file else None,
+        image_sha256=file.sha256 if file else None,
+    )
+
+
+def _metrics(config: Mapping[str, Any]) -> MetricsSpec:
+    from cogexp.metrics.names import resolve_names  # standard library only
+
+    section = Section(config, "metrics", ("names", "clip_model", "height", "batch"))
+    return MetricsSpec(
+        names=resolve_names(section.names("names")),
+        clip_model=section.text("clip_model", MetricsSpec().clip_model),
+        height=section.integer("height", 288),
+        batch=section.integer("batch", 16),
+    )

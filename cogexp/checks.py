@@ -1,0 +1,153 @@
+"""Reading one section of a nested mapping, strictly: every error names the dotted key and what is legal."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from cogexp.spec import SpecError
+
+
+def known_keys(mapping: Mapping[str, Any], prefix: str, known: tuple[str, ...]) -> None:
+    """Raise SpecError for the first key that is not in `known`, naming the nearest."""
+    for key in mapping:
+        if key not in known:
+            near = get_close_matches(str(key), known, n=1, cutoff=0.5)
+            hint = f"nearest: {prefix}{near[0]}" if near else f"known: {', '.join(known)}"
+            raise SpecError(f"{prefix}{key} is not a key of cogexp; {hint}")
+
+
+def shown(value: object) -> str:
+    """A value as a user would recognise it: null for None, lower-case booleans, quotes around text."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+class Section:
+    """Typed access to one group of the configuration.
+
+    Nothing is converted except a whole float to an int; `true` is not a number and `50` is not a text.
+    """
+
+    def __init__(
+        self, config: Mapping[str, Any], name: str, keys: tuple[str, ...], groups: tuple[str, ...] = ()
+    ) -> None:
+        section = config.get(name, {}) if name else config
+        if not isinstance(section, Mapping):
+            raise SpecError(
+                f"{name} must be one of the files of conf/{name}, or a group of keys, got {shown(section)}; "
+                f"for example: {name}.{keys[0]}=..."
+            )
+        self.prefix = f"{name}." if name else ""
+        known_keys(section, self.prefix, keys + groups)
+        self._section = section
+
+    def _wrong(self, key: str, rule: str, value: object, remedy: str) -> SpecError:
+        return SpecError(f"{self.prefix}{key} must be {rule}, got {shown(value)}; {remedy}")
+
+    def boolean(self, key: str, default: bool) -> bool:
+        """true or false."""
+        value = self._section.get(key, default)
+        if isinstance(value, bool):
+            return value
+        nearest = "true" if str(value).lower() in ("1", "yes", "on", "y") else "false"
+        raise self._wrong(key, "true or false", value, f"nearest: {nearest}")
+
+    def boolean_or_auto(self, key: str) -> bool | None:
+        """true, false, or None for auto."""
+        value = self._section.get(key, "auto")
+        if value == "auto":
+            return None
+        if isinstance(value, bool):
+            return value
+        raise self._wrong(key, "true, false or auto", value, "nearest: auto")
+
+    def integer(self, key: str, default: int) -> int:
+        """A whole number."""
+        return _whole(self, key, self._section.get(key, default), "a whole number", default)
+
+    def integer_or_auto(self, key: str, default: int) -> int:
+        """A whole number; auto gives `default`."""
+        value = self._section.get(key, "auto")
+        return default if value == "auto" else _whole(self, key, value, "a whole number or auto", default)
+
+    def number(self, key: str, default: float) -> float:
+        """A finite number."""
+        value = self._section.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self._wrong(key, "a number", value, f"nearest: {default:g}")
+        return float(value)
+
+    def number_or_auto(self, key: str, default: float) -> float:
+        """A finite number; auto gives `default`."""
+        value = self._section.get(key, "auto")
+        if value == "auto":
+            return default
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self._wrong(key, "a number or auto", value, "nearest: auto")
+        return float(value)
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """A text; without a default it must be given."""
+        value = self._section.get(key, default)
+        if isinstance(value, str):
+            return value
+        nearest = f"nearest: {default}" if default else f"for example: {self.prefix}{key}=\"'two wolves'\""
+        remedy = nearest if value is None else f"quote it: {self.prefix}{key}=\"'{value}'\""
+        raise self._wrong(key, "a text", value, remedy)
+
+    def optional_text(self, key: str) -> str | None:
+        """A text or null."""
+        return None if self._section.get(key) is None else self.text(key)
+
+    def names(self, key: str) -> tuple[str, ...]:
+        """One name, or a list of names."""
+        value = self._section.get(key, "default")
+        if isinstance(value, str):
+            return (value,)
+        if isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value):
+            return tuple(value)
+        raise self._wrong(key, "a name or a list of names", value, "nearest: default")
+
+
+def _whole(section: Section, key: str, value: object, rule: str, default: int) -> int:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        finite = isinstance(value, float) and value == value and abs(value) != float("inf")
+        nearest = round(value) if finite else default  # type: ignore[arg-type]
+        raise section._wrong(key, rule, value, f"nearest: {nearest}")
+    return value
+
+
+@dataclass(frozen=True)
+class UserFile:
+    """A file of the user's: where it is, and the digest of its content, which is what counts."""
+
+    path: str
+    sha256: str
+
+
+def require_file(key: str, value: str, suffixes: tuple[str, ...]) -> UserFile:
+    """An existing file with one of `suffixes`, or SpecError that names a near one in the same folder."""
+    path = Path(value).expanduser()
+    if path.suffix.lower() not in suffixes:
+        raise SpecError(
+            f"{key} must be a {' or '.join(suffixes)} file, got {value!r}; nearest: a file of that kind"
+        )
+    if not path.is_file():
+        folder = path.parent
+        siblings = [f.name for f in folder.iterdir() if f.suffix in suffixes] if folder.is_dir() else []
+        near = get_close_matches(path.name, siblings, n=1, cutoff=0.4)
+        hint = f"nearest: {folder / near[0]}" if near else f"no such file in {str(folder)!r}"
+        raise SpecError(f"{key} must be an existing file, got {value!r}; {hint}")
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return UserFile(str(path.absolute()), digest.hexdigest())

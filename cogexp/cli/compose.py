@@ -1,0 +1,204 @@
+"""From command-line words to nested mappings, through Hydra, with errors a person can act on."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Sweep
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from cogexp.build import GROUPS
+from cogexp.cli import sizes
+from cogexp.spec import SpecError
+
+# Free text: a comma or an apostrophe in it is a comma or an apostrophe, not Hydra's grammar.
+TEXT_KEYS = ("prompt.text", "prompt.negative", "study")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """Parsed command-line words. `passthrough` asks Hydra itself (--cfg, --info ...)."""
+
+    overrides: list[str]
+    multirun: bool
+    config_dir: Path
+    config_name: str
+    passthrough: bool
+
+
+def parse_words(argv: list[str]) -> Words:
+    """Split Hydra's options from overrides; the text keys are quoted for Hydra's grammar."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--run", "-r", action="store_true")
+    parser.add_argument("--config-path", "-cp")
+    parser.add_argument("--config-name", "-cn", default="config")
+    parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
+    parser.add_argument("--package", "-p")
+    parser.add_argument("--resolve", action="store_true")
+    parser.add_argument("--info", "-i", nargs="?", const="all")
+    parser.add_argument("--hydra-help", action="store_true")
+    parser.add_argument("--shell-completion", "-sc", action="store_true")
+    parser.error = _refuse  # type: ignore[method-assign]
+    known, rest = parser.parse_known_args(argv)
+    for word in rest:
+        if word.startswith("-"):
+            raise SpecError(f"{word} is not an option of cogexp; python -m cogexp --help lists them")
+        if "=" not in word and not word.startswith("~"):
+            raise SpecError(f"{word!r} is neither a command nor key=value; {_nearest_command(word)}")
+    folder = Path(known.config_path).expanduser().absolute() if known.config_path else sizes.conf_dir()
+    name = Path(known.config_name).name.removesuffix(".yaml")
+    if known.config_path and not (folder / f"{name}.yaml").is_file():
+        raise SpecError(
+            f"--config-path must hold {name}.yaml, got {known.config_path!r}; a run's folder has one"
+        )
+    asks_hydra = known.cfg or known.info or known.hydra_help or known.shell_completion
+    return Words(
+        overrides=[quote_text(word) for word in rest],
+        multirun=known.multirun,
+        config_dir=folder,
+        config_name=name,
+        passthrough=bool(asks_hydra),
+    )
+
+
+def _refuse(message: str) -> None:
+    raise SpecError(f"{message}; python -m cogexp --help lists the options")
+
+
+def _nearest_command(word: str) -> str:
+    from cogexp.cli.help import COMMANDS
+
+    near = get_close_matches(word, [*COMMANDS, *GROUPS], n=1, cutoff=0.5)
+    return f"nearest: {near[0]}" if near else "for example: resolution=512x288"
+
+
+def quote_text(word: str) -> str:
+    """Quote the value of a free-text key unless the user did: `prompt.text=a, b` is one text."""
+    key, _, value = word.partition("=")
+    if key.lstrip("+") not in TEXT_KEYS or not value or value in ("null",):
+        return word
+    if re.fullmatch(r"""\s*(['"]).*\1\s*""", value, flags=re.DOTALL):
+        return word
+    # In Hydra's grammar only a quote, and the backslashes right before one, need escaping.
+    escaped = re.sub(r"(\\*)(')", lambda m: m[1] * 2 + r"\'", value)
+    escaped = re.sub(r"(\\+)$", lambda m: m[1] * 2, escaped)
+    return f"{key}='{escaped}'"
+
+
+@contextmanager
+def hydra_ready(words: Words) -> Iterator[None]:
+    """Hydra initialised for composing, and left clean for a host program."""
+    sizes.register()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config_dir=str(words.config_dir), version_base="1.3", job_name="cogexp"):
+        yield
+
+
+def compose_jobs(words: Words) -> list[dict[str, Any]]:
+    """The mapping of every job that these words ask for: one, or with -m the product of the sweep.
+
+    Raises:
+        SpecError: a word that Hydra or the groups do not accept.
+    """
+    parsed = [_parse(word) for word in words.overrides]
+    for override in parsed:
+        _check_group(override)
+    with hydra_ready(words):
+        if words.multirun:
+            batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+            lists = [job for batch in batches for job in batch]
+        else:
+            for override in parsed:
+                if override.is_sweep_override():
+                    raise SpecError(
+                        f"{override.key_or_group} has several values, got {override.value_str()!r}; "
+                        "run them all with: python -m cogexp -m ..."
+                    )
+            lists = [list(words.overrides)]
+        return [_compose_one(words, job) for job in lists]
+
+
+def _parse(word: str) -> Override:
+    try:
+        return OverridesParser.create().parse_override(word)
+    except HydraException:
+        key = word.partition("=")[0]
+        raise SpecError(
+            f"{key} must be written key=value in Hydra's grammar, got {word!r}; "
+            f"quote special characters, for example: \"{key}='...'\""
+        ) from None
+
+
+def _check_group(override: Override) -> None:
+    """Refuse a group's value that is no option, before Hydra answers with a traceback."""
+    group = override.key_or_group
+    if group not in GROUPS or override.is_delete():
+        return
+    value = override.value()
+    values = value.list if isinstance(value, Sweep) and hasattr(value, "list") else [value]
+    for choice in values:
+        name = getattr(choice, "text", choice)
+        options = sorted(path.stem for path in (sizes.conf_dir() / group).glob("*.yaml"))
+        if isinstance(name, str) and (
+            name in options or sizes.SIZE.fullmatch(f"resolution/{name}") and group == "resolution"
+        ):
+            continue
+        written = "null" if name is None else str(name).lower() if isinstance(name, bool) else str(name)
+        near = get_close_matches(written, options, n=1, cutoff=0.3)
+        rule = "WxH or one of" if group == "resolution" else "one of"
+        raise SpecError(
+            f"{group} must be {rule} {', '.join(options)}, got {written}; nearest: {(near or options)[0]}"
+        )
+
+
+def _compose_one(words: Words, overrides: list[str]) -> dict[str, Any]:
+    try:
+        config = compose(words.config_name, overrides=overrides)
+        literal = OmegaConf.to_container(config.get("prompt", OmegaConf.create()), resolve=False)
+        config.pop("prompt", None) if not OmegaConf.is_struct(config) else _remove(config, "prompt")
+        plain = OmegaConf.to_container(config, resolve=True)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise SpecError(_short(error, words)) from None
+    assert isinstance(plain, dict)
+    # A prompt is literal: "${...}" in it must neither fail nor read the environment.
+    return {str(key): value for key, value in plain.items()} | {"prompt": literal}
+
+
+def _remove(config: Any, key: str) -> None:
+    OmegaConf.set_struct(config, False)
+    config.pop(key, None)
+
+
+def _short(error: Exception, words: Words) -> str:
+    """One line from one of Hydra's errors, with the nearest key where there is one."""
+    text = str(error)
+    match = re.search(r"Could not (?:override|append to config|delete|find) '?([\w./+-]+)", text)
+    if match:
+        key = match[1].lstrip("+").rstrip(".")
+        known = _known_keys(words)
+        near = get_close_matches(key, known, n=1, cutoff=0.5)
+        hint = f"nearest: {near[0]}" if near else f"groups: {', '.join(GROUPS)}"
+        return f"{key} is not a key of cogexp; {hint}"
+    first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    return f"the configuration cannot be composed: {first}"
+
+
+def _known_keys(words: Words) -> list[str]:
+    plain = OmegaConf.to_container(compose(words.config_name), resolve=False)
+    assert isinstance(plain, dict)
+    nested = [f"{group}.{key}" for group, value in plain.items() if isinstance(value, dict) for key in value]
+    return [str(key) for key in plain] + nested

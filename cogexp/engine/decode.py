@@ -1,0 +1,109 @@
+"""Latents -> frames as a stream, bit-equal to `AutoencoderKLCogVideoX.decode`, tiled or not.
+
+diffusers decodes two latent frames at a time but concatenates the whole clip before anyone sees a frame
+(and, tiled, decodes every tile through all of time first). Here each group of frames leaves as soon as it
+is decoded; the causal convolutions' caches are kept per tile between groups, so the numbers are the same.
+Shapes: z (1, c, t, h, w) latents; frames (n, h*8, w*8, 3) uint8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLCogVideoX
+from torch import Tensor
+
+
+class InvalidFrames(RuntimeError):
+    """The decoder's output cannot be a video: NaN, or nothing but black."""
+
+
+def decode_stream(vae: AutoencoderKLCogVideoX, latents: Tensor) -> Iterator[np.ndarray]:
+    """Decode latents (1, t, c, h, w), as the pipeline leaves them, into chunks of uint8 frames (n, H, W, 3).
+
+    Raises:
+        InvalidFrames: the decoder gave NaN or infinities.
+    """
+    z = 1 / vae.config.scaling_factor * latents.permute(0, 2, 1, 3, 4).to(vae.dtype)
+    groups = _tiled(vae, z) if _uses_tiles(vae, z) else _untiled(vae, z)
+    made = 0
+    for chunk in groups:
+        if not torch.isfinite(chunk).all():
+            raise InvalidFrames(
+                f"the VAE gave NaN or infinite pixels in frames {made}..{made + chunk.shape[2] - 1}; "
+                "16-bit overflow is the usual cause: try model.dtype=bfloat16 or float32"
+            )
+        made += chunk.shape[2]
+        yield to_uint8(chunk)
+
+
+def to_uint8(frames: Tensor) -> np.ndarray:
+    """(1, 3, n, h, w) in -1..1 -> (n, h, w, 3) uint8, as diffusers' VideoProcessor makes PIL images."""
+    unit = (frames[0] * 0.5 + 0.5).clamp(0, 1)
+    pixels = (unit.float() * 255).round().to(torch.uint8)
+    return pixels.permute(1, 2, 3, 0).contiguous().cpu().numpy()
+
+
+def frame_groups(frames: int, batch: int) -> list[slice]:
+    """Latent frames decoded together: `batch` at a time, the remainder joins the first group."""
+    remainder = frames % batch
+    groups = max(frames // batch, 1)
+    return [slice(batch * i + (remainder if i else 0), batch * (i + 1) + remainder) for i in range(groups)]
+
+
+def _uses_tiles(vae: AutoencoderKLCogVideoX, z: Tensor) -> bool:
+    height, width = z.shape[-2:]
+    return vae.use_tiling and (width > vae.tile_latent_min_width or height > vae.tile_latent_min_height)
+
+
+@torch.no_grad()
+def _decode_group(vae: AutoencoderKLCogVideoX, z: Tensor, cache: object) -> tuple[Tensor, object]:
+    if vae.post_quant_conv is not None:
+        z = vae.post_quant_conv(z)
+    frames, cache = vae.decoder(z, conv_cache=cache)
+    return frames, cache
+
+
+def _untiled(vae: AutoencoderKLCogVideoX, z: Tensor) -> Iterator[Tensor]:
+    cache: object = None
+    for group in frame_groups(z.shape[2], vae.num_latent_frames_batch_size):
+        frames, cache = _decode_group(vae, z[:, :, group], cache)
+        yield frames
+
+
+def _tiled(vae: AutoencoderKLCogVideoX, z: Tensor) -> Iterator[Tensor]:
+    height, width = z.shape[-2:]
+    tile_h, tile_w = vae.tile_latent_min_height, vae.tile_latent_min_width
+    tops = range(0, height, int(tile_h * (1 - vae.tile_overlap_factor_height)))
+    lefts = range(0, width, int(tile_w * (1 - vae.tile_overlap_factor_width)))
+    caches: dict[tuple[int, int], object] = {}
+    for group in frame_groups(z.shape[2], vae.num_latent_frames_batch_size):
+        rows = []
+        for top in tops:
+            row = []
+            for left in lefts:
+                tile = z[:, :, group, top : top + tile_h, left : left + tile_w]
+                frames, caches[top, left] = _decode_group(vae, tile, caches.get((top, left)))
+                row.append(frames)
+            rows.append(row)
+        yield _blend(vae, rows)
+
+
+def _blend(vae: AutoencoderKLCogVideoX, rows: list[list[Tensor]]) -> Tensor:
+    """Join tiles as `AutoencoderKLCogVideoX.tiled_decode` does, in its order (blending works in place)."""
+    extent_h = int(vae.tile_sample_min_height * vae.tile_overlap_factor_height)
+    extent_w = int(vae.tile_sample_min_width * vae.tile_overlap_factor_width)
+    keep_h, keep_w = vae.tile_sample_min_height - extent_h, vae.tile_sample_min_width - extent_w
+    joined = []
+    for i, row in enumerate(rows):
+        kept = []
+        for j, frames in enumerate(row):
+            if i > 0:
+                frames = vae.blend_v(rows[i - 1][j], frames, extent_h)
+            if j > 0:
+                frames = vae.blend_h(row[j - 1], frames, extent_w)
+            kept.append(frames[:, :, :, :keep_h, :keep_w])
+        joined.append(torch.cat(kept, dim=4))
+    return torch.cat(joined, dim=3)

@@ -1,0 +1,163 @@
+"""Loads the parts of a model, places them on the device, and holds them for the next job of the process.
+
+Parts are loaded one by one, when a stage needs them: a run whose latents are in the store loads no
+transformer and no text encoder. One model is held at a time; `MODELS` says what is held and frees it.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from cogexp.catalog import VARIANTS
+from cogexp.engine import checkpoints, optimize
+from cogexp.engine.configs import T5_XXL, scheduler_config, transformer_config, vae_config
+from cogexp.nano import weights as nano_weights
+from cogexp.spec import ModelSpec, OptimizationSpec, RunSpec, digest
+
+log = logging.getLogger("cogexp")
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+RANDOM_SEED = 0  # full-size random weights are the same in every process
+
+
+class DeviceError(RuntimeError):
+    """The device that was asked for cannot be used by this torch."""
+
+
+class Models:
+    """The parts held by this process, by name, each with the key of what it was loaded for."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[str, Any]] = {}
+        self.notes: dict[str, str] = {}
+
+    def held(self) -> tuple[str, ...]:
+        """Names of the parts in memory."""
+        return tuple(self._held)
+
+    def is_loaded(self, name: str, spec: RunSpec, device: str) -> bool:
+        """True when `part` would come without loading anything."""
+        return self._held.get(name, ("", None))[0] == _key(name, spec, device)
+
+    def free(self, *names: str) -> None:
+        """Drop parts (all without names) and give their memory back."""
+        for name in names or tuple(self._held):
+            self._held.pop(name, None)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def part(self, name: str, spec: RunSpec, device: str) -> Any:
+        """The part `name` for this spec: held, or loaded, optimized and placed."""
+        key = _key(name, spec, device)
+        if name in self._held and self._held[name][0] != key:
+            self.free(name)
+        if name not in self._held:
+            log.info("loading %s of %s (%s, %s)", name, spec.model.name, spec.model.dtype, spec.model.weights)
+            loaded = load_part(name, spec.model, device)
+            if isinstance(loaded, torch.nn.Module):
+                loaded.requires_grad_(False).eval()
+                loaded, notes = optimize.prepare(name, loaded, spec.optimization, device)
+                self.notes |= notes
+            self._held[name] = (key, loaded)
+        return self._held[name][1]
+
+    @contextmanager
+    def on_device(self, names: tuple[str, ...], spec: RunSpec, device: str) -> Iterator[tuple[Any, ...]]:
+        """The parts, ready to compute on `device`; with offload=model they leave it afterwards."""
+        parts = tuple(self.part(name, spec, device) for name in names)
+        moving = spec.optimization.offload == "model" and device != "cpu"
+        modules = [part for part in parts if isinstance(part, torch.nn.Module)] if moving else []
+        for module in modules:
+            module.to(device)
+        try:
+            yield parts
+        finally:
+            for module in modules:
+                module.to("cpu")
+            if modules:
+                torch.cuda.empty_cache()
+
+
+MODELS = Models()
+
+
+def check_device(device: str) -> None:
+    """Raise DeviceError when torch cannot use `device`."""
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise DeviceError(
+            f"a GPU was asked for (device={device}), but this torch ({torch.__version__}) cannot use one; "
+            "use device=cpu, or install a torch build for this driver"
+        )
+
+
+def _key(name: str, spec: RunSpec, device: str) -> str:
+    flags = asdict(spec.optimization)
+    matter = optimize.TRANSFORMER_FLAGS if name == "transformer" else ("offload",)
+    return digest([name, asdict(spec.model), device, {flag: flags[flag] for flag in matter}])
+
+
+def load_part(name: str, model: ModelSpec, device: str) -> Any:
+    """Load one of tokenizer, text_encoder, transformer, vae, scheduler (its config) in the model's dtype."""
+    if VARIANTS[model.name].embedded:
+        part = nano_weights.components((name,))[name]
+        return part.to(DTYPES[model.dtype]) if isinstance(part, torch.nn.Module) else part
+    return _random(name, model, device) if model.weights == "random" else _pretrained(name, model)
+
+
+def _pretrained(name: str, model: ModelSpec) -> Any:
+    from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
+    from transformers import AutoTokenizer, T5EncoderModel
+
+    folder, dtype = checkpoints.locate(model) / name, DTYPES[model.dtype]
+    if name == "tokenizer":
+        return AutoTokenizer.from_pretrained(folder)
+    if name == "scheduler":
+        return CogVideoXDDIMScheduler.from_config(CogVideoXDDIMScheduler.load_config(folder))
+    if name == "text_encoder":
+        return T5EncoderModel.from_pretrained(folder, dtype=dtype, use_safetensors=True)
+    classes = {"transformer": CogVideoXTransformer3DModel, "vae": AutoencoderKLCogVideoX}
+    return classes[name].from_pretrained(folder, torch_dtype=dtype, use_safetensors=True)
+
+
+def _random(name: str, model: ModelSpec, device: str) -> Any:
+    """A full-size part without a download, made on the target device in the target dtype."""
+    from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler, CogVideoXTransformer3DModel
+    from transformers import T5Config, T5EncoderModel
+
+    variant = VARIANTS[model.name]
+    if name == "tokenizer":
+        # The real vocabulary is part of the download; any token ids cost the same.
+        return nano_weights.components(("tokenizer",))["tokenizer"]
+    if name == "scheduler":
+        return CogVideoXDDIMScheduler(**scheduler_config(variant))
+    target = torch.device(device)
+    previous = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(DTYPES[model.dtype])
+        with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []), target:
+            torch.manual_seed(RANDOM_SEED)
+            if name == "text_encoder":
+                return T5EncoderModel(T5Config(**T5_XXL))
+            if name == "vae":
+                return AutoencoderKLCogVideoX(**vae_config(variant))
+            return CogVideoXTransformer3DModel(**transformer_config(variant))
+    finally:
+        torch.set_default_dtype(previous)
+
+
+def optimization_notes(flags: OptimizationSpec, device: str) -> dict[str, str]:
+    """Flags that cannot take hold on this device or this job, each with the reason."""
+    notes = {}
+    if device == "cpu" and flags.offload != "none":
+        notes["optimization.offload"] = f"{flags.offload}: no effect on a CPU, everything is there already"
+    if flags.vae_slicing:
+        notes["optimization.vae_slicing"] = "no effect: one clip at a time is decoded anyway"
+    return notes

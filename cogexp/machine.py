@@ -1,0 +1,62 @@
+"""What this machine has: a GPU and its memory, and which checkpoints are already on disk. Costs no torch."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """The first CUDA device: its name and its total memory in GiB."""
+
+    name: str
+    total_gib: float
+
+
+class _NvmlMemory(ctypes.Structure):
+    _fields_ = [("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong)]
+
+
+@functools.lru_cache(maxsize=1)
+def gpu() -> Gpu | None:
+    """The first visible NVIDIA GPU, asked of the driver's NVML (torch takes seconds to import), or None."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    if visible in ("", "-1"):
+        return None
+    try:
+        nvml = ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
+    except OSError:
+        return None
+    if nvml.nvmlInit_v2() != 0:
+        return None
+    try:
+        handle, memory, name = ctypes.c_void_p(), _NvmlMemory(), ctypes.create_string_buffer(96)
+        if visible.isdigit():
+            found = nvml.nvmlDeviceGetHandleByIndex_v2(int(visible), ctypes.byref(handle)) == 0
+        else:
+            found = nvml.nvmlDeviceGetHandleByUUID(visible.encode(), ctypes.byref(handle)) == 0
+        if not found or nvml.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory)) != 0:
+            return None
+        nvml.nvmlDeviceGetName(handle, name, len(name))
+        return Gpu(name=name.value.decode(errors="replace"), total_gib=memory.total / 2**30)
+    finally:
+        nvml.nvmlShutdown()
+
+
+def hub_cache() -> Path:
+    """The folder in which huggingface_hub keeps checkpoints, by its own environment variables."""
+    if cache := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
+        return Path(cache).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(os.environ.get("HF_HOME", f"{base}/huggingface")).expanduser() / "hub"
+
+
+def checkpoint_is_here(hub_id: str) -> bool:
+    """True when some snapshot of this pipeline is in the hub cache with the weights of its transformer."""
+    snapshots = hub_cache() / f"models--{hub_id.replace('/', '--')}" / "snapshots"
+    return any(snapshots.glob("*/transformer/*.safetensors")) if snapshots.is_dir() else False

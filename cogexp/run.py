@@ -1,0 +1,59 @@
+"""One run: encode, denoise, decode, upscale, measure, write. The library's face: `run(spec, out)`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cogexp import record as records
+from cogexp.machine import gpu
+from cogexp.record import Record
+from cogexp.spec import RunSpec
+from cogexp.terminal import Progress, Silent
+
+if TYPE_CHECKING:
+    from cogexp.tracking import Tracker
+
+
+def run(
+    spec: RunSpec,
+    out: Path | str = "outputs",
+    *,
+    device: str = "auto",
+    force: bool = False,
+    store_gb: float = 20.0,
+    study: str | None = None,
+    resolved: dict[str, str] | None = None,
+    tracker: Tracker | None = None,
+    progress: Progress | None = None,
+) -> Record:
+    """Make, upscale, measure and record one clip; return its record (also when it failed: see `status`).
+
+    A finished record of the same spec below `out` is returned as it is, unless `force`. Latents, embeddings
+    and frames that an earlier run left in `out/store` are used again (at most `store_gb` GB are kept).
+
+    Raises:
+        KeyboardInterrupt: after the interrupted run was recorded.
+    """
+    out = Path(out)
+    folder = out / "runs" / spec.run_id
+    if not force and records.is_done(folder):
+        return records.read(folder)
+    # Imported here: whoever only asks for a finished record waits for no torch.
+    from cogexp import stages
+    from cogexp.attempt import Attempt
+    from cogexp.store import Store
+
+    device = device if device != "auto" else ("cuda" if gpu() else "cpu")
+    attempt = Attempt(
+        spec=spec, folder=folder, device=device, study=study, resolved=dict(resolved or {}), tracker=tracker
+    )
+    store, progress = Store(out / "store", store_gb), progress or Silent()
+    with attempt:
+        attempt.begin()
+        frames = stages.native_frames(attempt, store, progress)  # encode -> denoise -> decode
+        clips = stages.stream(attempt, frames, progress)  # -> upscale -> write
+        stages.measure_clips(attempt, clips, progress)
+        stages.draw(attempt, clips)
+    assert attempt.record is not None
+    return attempt.record

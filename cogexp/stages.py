@@ -1,0 +1,203 @@
+"""The stages of one run with their store: what is there is used again, what is made is kept.
+
+Frames stream: as soon as a group of frames is decoded it is upscaled, reduced for the metrics and encoded,
+so that the upscaled clip is never held as a whole. Chunks are (n, h, w, 3) uint8.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cogexp.attempt import Attempt
+from cogexp.engine.decode import InvalidFrames
+from cogexp.metrics import EvalClip, EvalClipBuilder, measure
+from cogexp.store import Keys, Store
+from cogexp.terminal import Progress
+from cogexp.video import Writer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger("cogexp")
+
+BLACK_LEVEL = 2  # a clip whose brightest pixel is this dark is no night scene, it is an overflow
+GPU_CHUNK, CPU_CHUNK = 4, 1  # frames upscaled at once; on a CPU more at once is no faster
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clips:
+    """What remains of a run's frames: the native ones, some upscaled ones, and what the metrics see."""
+
+    native: np.ndarray
+    native_eval: EvalClip
+    upscaled_eval: EvalClip | None
+    shown: list[int]  # indices of the frames that the contact sheet shows
+    upscaled_shown: np.ndarray | None
+
+
+def latents(attempt: Attempt, store: Store, progress: Progress) -> Tensor:
+    """The denoised latents: out of the store, or made from the prompt's embeddings."""
+    from cogexp.engine import generate
+
+    keys, meter, spec = Keys.of(attempt.spec), attempt.meter, attempt.spec
+    if (kept := store.load("denoise", keys.denoise)) is not None:
+        meter.reuse("encode", kept[1]["encode"])
+        meter.reuse("denoise", kept[1]["denoise"])
+        return kept[0]["latents"]
+    if (embedded := store.load("encode", keys.encode)) is not None:
+        embeddings = embedded[0]
+        meter.reuse("encode", embedded[1])
+    else:
+        _load(attempt, progress, "tokenizer", "text_encoder")
+        with progress.stage("encode", None), meter("encode"):
+            embeddings = generate.encode(spec, attempt.device)
+        store.save("encode", keys.encode, embeddings, meter.stages["encode"])
+    _load(attempt, progress, "transformer", "scheduler")
+    with progress.stage("denoise", spec.sampler.steps) as advance, meter("denoise"):
+        made = generate.denoise(spec, embeddings, attempt.device, lambda done, _: advance(done))
+    store.save(
+        "denoise", keys.denoise, {"latents": made}, {name: meter.stages[name] for name in ("encode", "denoise")}
+    )
+    return made
+
+
+def native_frames(attempt: Attempt, store: Store, progress: Progress) -> Iterator[np.ndarray]:
+    """The native clip in chunks: out of the store, or decoded from the latents as they are needed."""
+    import torch
+
+    from cogexp.engine import generate
+
+    key, meter = Keys.of(attempt.spec).decode, attempt.meter
+    if (kept := store.load("decode", key)) is not None:
+        for name in ("encode", "denoise", "decode"):
+            meter.reuse(name, kept[1][name])
+        yield from np.array_split(kept[0]["frames"].numpy(), max(1, len(kept[0]["frames"]) // 8))
+        return
+    made = latents(attempt, store, progress)
+    _load(attempt, progress, "vae")
+    chunks: list[np.ndarray] = []
+    with progress.stage("decode", attempt.spec.resolution.frames) as advance:
+        source = generate.decode(attempt.spec, made, attempt.device)
+        while True:
+            with meter("decode"):
+                chunk = next(source, None)
+            if chunk is None:
+                break
+            chunks.append(chunk)
+            advance(sum(map(len, chunks)))
+            yield chunk
+    clip = np.concatenate(chunks)
+    meter.current = "decode"
+    if clip.max() <= BLACK_LEVEL:
+        raise InvalidFrames(
+            f"every frame is black (brightest pixel {clip.max()} of 255); 16-bit overflow is the usual cause: "
+            "try model.dtype=bfloat16 or float32"
+        )
+    meter.current = None
+    costs = {name: meter.stages[name] for name in ("encode", "denoise", "decode")}
+    store.save("decode", key, {"frames": torch.from_numpy(clip)}, costs)
+
+
+def stream(attempt: Attempt, chunks: Iterator[np.ndarray], progress: Progress) -> Clips:
+    """Write native.mp4 and, with an upscaler, upscaled.mp4 while the frames come; return what is kept."""
+    from cogexp.sheet import pick_frames
+    from cogexp.upscale import load_upscaler
+
+    spec, meter, fps = attempt.spec, attempt.meter, attempt.spec.resolution.fps
+    upscaler = None
+    if spec.upscaler.name != "none":
+        with meter("load"):
+            upscaler = load_upscaler(spec.upscaler, attempt.device)
+    shown = pick_frames(spec.resolution.frames)
+    native, enlarged = [], []
+    native_eval, upscaled_eval = (EvalClipBuilder(fps, spec.metrics.height) for _ in range(2))
+    step = CPU_CHUNK if attempt.device == "cpu" else GPU_CHUNK
+    with ExitStack() as files:
+        native_file = files.enter_context(Writer(attempt.folder / "native.mp4", fps))
+        if upscaler:
+            advance = files.enter_context(progress.stage("upscale", spec.resolution.frames))
+            upscaled_file = files.enter_context(Writer(attempt.folder / "upscaled.mp4", fps))
+        done = 0
+        for chunk in chunks:
+            native.append(chunk)
+            with meter("write"):
+                native_file.write(chunk)
+            with meter("measure"):
+                native_eval.add(chunk)
+            for start in range(0, len(chunk) if upscaler else 0, step):
+                assert upscaler is not None
+                with meter("upscale"):
+                    large = upscaler(chunk[start : start + step])
+                with meter("write"):
+                    upscaled_file.write(large)
+                with meter("measure"):
+                    upscaled_eval.add(large)
+                enlarged += [frame for index, frame in enumerate(large, done) if index in shown]
+                done += len(large)
+                advance(done)
+        meter.current = "write"
+    meter.current = None
+    attempt.files |= {"native": "native.mp4"} | ({"upscaled": "upscaled.mp4"} if upscaler else {})
+    return Clips(
+        native=np.concatenate(native),
+        native_eval=native_eval.finish(),
+        upscaled_eval=upscaled_eval.finish() if upscaler else None,
+        shown=shown,
+        upscaled_shown=np.stack(enlarged) if upscaler else None,
+    )
+
+
+def measure_clips(attempt: Attempt, clips: Clips, progress: Progress) -> None:
+    """All metrics of the native and the upscaled clip, under 'native/' and 'upscaled/'."""
+    spec = attempt.spec
+    if not spec.metrics.names:
+        return
+    evaluated = {"native": clips.native_eval, "upscaled": clips.upscaled_eval}
+    for side, clip in evaluated.items():
+        if clip is None:
+            continue
+        with progress.stage(f"measure {side}", None), attempt.meter("measure"):
+            found = measure(
+                clip,
+                spec.resolution.fps,
+                spec.prompt.text,
+                spec.metrics.names,
+                device=attempt.device,
+                clip_model=spec.metrics.clip_model,
+                batch=spec.metrics.batch,
+            )
+        attempt.scores |= {f"{side}/{name}": value for name, value in found.scores.items()}
+        attempt.per_frame |= {f"{side}/{name}": values for name, values in found.per_frame.items()}
+        attempt.skipped |= {f"{side}/{name}": reason for name, reason in found.skipped.items()}
+        attempt.resolved |= {f"metrics.{name}": note for name, note in found.notes.items() if note}
+        if found.artifacts:
+            attempt.artifacts[side] = {**found.artifacts, "cause": found.artifacts.get("cause", "unknown")}
+
+
+def _load(attempt: Attempt, progress: Progress, *names: str) -> None:
+    """Load parts that this process does not hold yet, and count it as loading."""
+    from cogexp.engine.models import MODELS
+
+    if all(MODELS.is_loaded(name, attempt.spec, attempt.device) for name in names):
+        return
+    with progress.stage(f"load {names[-1] if names[0] != 'transformer' else names[0]}", None), attempt.meter("load"):
+        for name in names:
+            MODELS.part(name, attempt.spec, attempt.device)
+
+
+def facts(attempt: Attempt) -> dict[str, Any]:
+    """What the contact sheet says about the setting."""
+    spec = attempt.spec
+    return {
+        "model": f"{spec.model.name} ({spec.model.dtype})",
+        "size": f"{spec.resolution.name}, {spec.resolution.frames} frames at {spec.resolution.fps} fps",
+        "sampler": f"{spec.sampler.scheduler}, {spec.sampler.steps} steps, guidance {spec.sampler.guidance:g}",
+        "upscaler": spec.upscaler.name if spec.upscaler.name == "none" else f"{spec.upscaler.name} x{spec.upscaler.scale}",
+        "seed": str(spec.seed),
+    }

@@ -1,0 +1,134 @@
+"""Stage results on disk by the content they depend on: embeddings, latents, decoded frames.
+
+`outputs/store/<kind>/<key>.safetensors`, where key is the digest of that part of the spec. What it cost to
+make (seconds, memory) travels in the file's metadata, so that a record can say it when the result is reused.
+Bounded in size: the least recently used files go first. Only the standard library until a tensor is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cogexp.spec import RunSpec, digest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger("cogexp")
+
+# Raised whenever the same spec would give different numbers: older files are then not found, and age out.
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """The content key of each stage that is kept. Each depends on the one before it."""
+
+    encode: str
+    denoise: str
+    decode: str
+
+    @classmethod
+    def of(cls, spec: RunSpec) -> Keys:
+        """Keys of the stages of `spec`: only what can change a stage's result is in its key."""
+        encode = {
+            "format": FORMAT,
+            "model": asdict(spec.model),
+            "text": spec.prompt.text,
+            "negative": spec.prompt.negative,
+        }
+        resolution = {
+            "width": spec.resolution.width,
+            "height": spec.resolution.height,
+            "frames": spec.resolution.frames,
+        }
+        flags = spec.optimization
+        denoise = {
+            "encode": encode,
+            "image": spec.prompt.image_sha256,
+            "resolution": resolution,
+            "sampler": asdict(spec.sampler),
+            "seed": spec.seed,
+            "flags": [flags.layerwise_cast, flags.cache, flags.compile, flags.fuse_qkv, flags.channels_last],
+        }
+        decode = {"denoise": denoise, "flags": [flags.vae_tiling]}
+        return cls(encode=digest(encode), denoise=digest(denoise), decode=digest(decode))
+
+
+class Store:
+    """A folder of safetensors files, `limit_gb` in all; a limit of 0 keeps nothing."""
+
+    def __init__(self, folder: Path, limit_gb: float) -> None:
+        self.folder = folder
+        self.limit_bytes = int(limit_gb * 1e9)
+
+    def path(self, kind: str, key: str) -> Path:
+        """Where the result of stage `kind` with `key` lies or would lie."""
+        return self.folder / kind / f"{key[:32]}.safetensors"
+
+    def has(self, kind: str, key: str) -> bool:
+        """True when the result is there (it may still prove unreadable)."""
+        return self.path(kind, key).is_file()
+
+    def load(self, kind: str, key: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Tensors by name and what they cost, or None. A damaged file is removed, and said."""
+        path = self.path(kind, key)
+        if not path.is_file():
+            return None
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+                cost = json.loads((file.metadata() or {})["cost"])
+        except (SafetensorError, KeyError, ValueError, OSError) as error:
+            log.warning("the stored %s result is damaged and will be made again: %s", kind, error)
+            path.unlink(missing_ok=True)
+            return None
+        os.utime(path)  # least recently *used* goes first
+        return tensors, cost
+
+    def save(self, kind: str, key: str, tensors: Mapping[str, Tensor], cost: Mapping[str, Any]) -> None:
+        """Keep a result; a full disk costs only the reuse, so it is said and the run goes on."""
+        from safetensors.torch import save_file
+
+        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+        if size > self.limit_bytes:
+            if self.limit_bytes:
+                log.warning("store_gb is too small to keep the %s result (%.2f GB)", kind, size / 1e9)
+            return
+        path = self.path(kind, key)
+        staged = path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make_room(size)
+            save_file(
+                {name: t.contiguous().cpu() for name, t in tensors.items()},
+                staged,
+                {"cost": json.dumps(dict(cost))},
+            )
+            os.replace(staged, path)
+        except OSError as error:
+            log.warning("the %s result could not be kept for reuse: %s", kind, error)
+        finally:
+            staged.unlink(missing_ok=True)
+
+    def _make_room(self, size: int) -> None:
+        """Remove the least recently used files until `size` more bytes fit under the limit."""
+        files = []
+        for path in self.folder.glob("*/*.safetensors"):
+            with contextlib.suppress(FileNotFoundError):  # another process may clean up too
+                files.append((path.stat().st_mtime, path.stat().st_size, path))
+        total = sum(held for _, held, _ in files)
+        for _, held, path in sorted(files):
+            if total + size <= self.limit_bytes:
+                return
+            path.unlink(missing_ok=True)
+            total -= held
