@@ -1,0 +1,1 @@
+"""Detectors of visible faults, one family a file; `detect.detect` runs them all."""

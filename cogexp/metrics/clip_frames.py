@@ -1,0 +1,112 @@
+"""What the metrics see of a clip: its frames at one evaluation height, and at a whole fraction of its own size.
+
+Shapes: t frames, h rows, w columns, 3 colours (RGB, uint8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Frames = NDArray[np.uint8]
+
+DEFAULT_HEIGHT = 288
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalClip:
+    """A clip as the metrics see it.
+
+    frames: (t, h, w, 3) uint8 for the metrics. A source taller than the evaluation height is averaged down to
+        it (area), so that the same clip scores the same at any size. A smaller source keeps its own size: enlarging
+        would invent detail; metrics whose value depends on pixel scale normalise by the size instead.
+    detail: (t, h2, w2, 3) uint8 for the detectors: the source averaged over whole k x k blocks, k = floor(height /
+        evaluation height), at least 1. A fractional reduction would blur a one-row fault away and move rows.
+    width, height, fps: of the source.
+    """
+
+    frames: Frames
+    detail: Frames
+    width: int
+    height: int
+    fps: float
+
+    @classmethod
+    def collect(cls, chunks: Iterable[Frames], fps: float, height: int = DEFAULT_HEIGHT) -> EvalClip:
+        """Reduce a stream of (n, H, W, 3) uint8 chunks while it passes: the full clip is never held."""
+        builder = EvalClipBuilder(fps=fps, height=height)
+        for chunk in chunks:
+            builder.add(chunk)
+        return builder.finish()
+
+    @property
+    def row_factor(self) -> int:
+        """Source rows per row of `detail`."""
+        return max(1, self.height // self.detail.shape[1])
+
+    @property
+    def gray(self) -> NDArray[np.uint8]:
+        """(t, h, w) uint8 luma (BT.601) of `frames`."""
+        return to_gray(self.frames)
+
+
+@dataclass(kw_only=True)
+class EvalClipBuilder:
+    """Collects an EvalClip chunk by chunk, beside whatever else a stream feeds."""
+
+    fps: float
+    height: int = DEFAULT_HEIGHT
+    _frames: list[Frames] = field(default_factory=list)
+    _detail: list[Frames] = field(default_factory=list)
+    _size: tuple[int, int] | None = None
+
+    def add(self, chunk: Frames) -> None:
+        """Take (n, H, W, 3) or (H, W, 3) uint8 RGB. Raises ValueError on another shape, dtype or a changed size."""
+        if chunk.ndim == 3:
+            chunk = chunk[None]
+        if chunk.ndim != 4 or chunk.shape[3] != 3 or chunk.dtype != np.uint8:
+            raise ValueError(f"expected uint8 frames (t, h, w, 3), got {chunk.dtype} {chunk.shape}")
+        height, width = chunk.shape[1:3]
+        if self._size is None:
+            self._size = (height, width)
+        if self._size != (height, width):
+            raise ValueError(f"expected {self._size[1]}x{self._size[0]} as before, got {width}x{height}")
+        block = max(1, height // self.height)
+        for frame in chunk:
+            detail = _shrink(frame, height // block, width // block, crop=block)
+            self._detail.append(detail)
+            if height <= self.height or detail.shape[0] == self.height:
+                self._frames.append(detail)
+            else:
+                self._frames.append(_shrink(frame, self.height, max(1, round(width * self.height / height))))
+
+    def finish(self) -> EvalClip:
+        """The clip collected so far. Raises ValueError when there was no frame."""
+        if self._size is None:
+            raise ValueError("expected at least one frame, got none")
+        detail = np.stack(self._detail)
+        same = self._frames[0] is self._detail[0]
+        frames = detail if same else np.stack(self._frames)
+        height, width = self._size
+        return EvalClip(frames=frames, detail=detail, width=width, height=height, fps=float(self.fps))
+
+
+def to_gray(frames: Frames) -> NDArray[np.uint8]:
+    """(t, h, w, 3) uint8 RGB -> (t, h, w) uint8 luma (BT.601)."""
+    t, h, w, _ = frames.shape
+    flat = cv2.cvtColor(np.ascontiguousarray(frames).reshape(t * h, w, 3), cv2.COLOR_RGB2GRAY)
+    return np.asarray(flat, dtype=np.uint8).reshape(t, h, w)
+
+
+def _shrink(frame: Frames, height: int, width: int, crop: int = 1) -> Frames:
+    """Area average; with `crop` the rows and columns beyond a whole number of blocks are left out first."""
+    if frame.shape[:2] == (height, width):
+        return np.ascontiguousarray(frame)
+    if crop > 1:
+        frame = frame[: height * crop, : width * crop]
+    reduced = cv2.resize(np.ascontiguousarray(frame), (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(reduced, dtype=np.uint8)

@@ -1,0 +1,96 @@
+"""Motion and what it leaves unexplained. Shapes: t frames, h rows, w columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cogexp.metrics.clip_frames import EvalClip, Frames
+from cogexp.metrics.score import Context, Score, from_values
+
+FLOW_NOTE = "flow: dis"
+REFERENCE_WIDTH_PX = 512
+MIN_VISIBLE = 0.1  # below this share of visible pixels (a cut) a pair has no warp error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """Displacements in px of `frames`: forward[i] moves frame i's pixels onto frame i+1; backward[i] the way back.
+
+    Both (t-1, h, w, 2) float32, x before y.
+    """
+
+    forward: NDArray[np.float32]
+    backward: NDArray[np.float32]
+
+
+def adjacent_flow(gray: NDArray[np.uint8]) -> Flow:
+    """Dense optical flow of adjacent frames of a (t, h, w) uint8 clip, DIS (Kroeger et al. 2016, as in OpenCV)."""
+    engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    pairs = list(zip(gray[:-1], gray[1:], strict=True))
+    forward = [engine.calc(a, b, None) for a, b in pairs]
+    backward = [engine.calc(b, a, None) for a, b in pairs]
+    return Flow(forward=np.stack(forward), backward=np.stack(backward))
+
+
+def warp(image: NDArray[np.float32], flow: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fetch `image` (h, w, c) at x + flow (h, w, 2), bilinear; outside the frame it is 0."""
+    h, w = flow.shape[:2]
+    grid_x, grid_y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
+    warped = cv2.remap(image, grid_x + flow[..., 0], grid_y + flow[..., 1], cv2.INTER_LINEAR)
+    return np.asarray(warped, dtype=np.float32)
+
+
+def visible(forward: NDArray[np.float32], backward: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(h, w): where the flow there and back agree and stay inside the frame.
+
+    |f + b(x+f)|^2 < 0.01 (|f|^2 + |b(x+f)|^2) + 0.5 (Sundaram, Brox and Keutzer 2010).
+    """
+    h, w = forward.shape[:2]
+    x = np.arange(w, dtype=np.float32) + forward[..., 0]
+    y = np.arange(h, dtype=np.float32)[:, None] + forward[..., 1]
+    inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
+    back = warp(backward, forward)
+    gap = ((forward + back) ** 2).sum(-1)
+    agreed = gap < 0.01 * ((forward**2).sum(-1) + (back**2).sum(-1)) + 0.5
+    return np.asarray(inside & agreed)
+
+
+def warp_errors(frames: Frames, flow: Flow) -> NDArray[np.float64]:
+    """(t-1,): mean |I_t - I_{t+1}(x + flow)| over visible pixels, in levels of 0..255; NaN after a cut."""
+    errors = np.full(len(frames) - 1, np.nan)
+    for i, (there, back) in enumerate(zip(flow.forward, flow.backward, strict=True)):
+        seen = visible(there, back)
+        if seen.mean() >= MIN_VISIBLE:
+            following = warp(frames[i + 1].astype(np.float32), there)
+            errors[i] = np.abs(frames[i].astype(np.float32) - following).mean(-1)[seen].mean()
+    return errors
+
+
+def temporal_flickering(clip: EvalClip, context: Context) -> Score:
+    """VBench's temporal flickering: (255 - mean |I_{t+1} - I_t|) / 255. 0..1, 1 for a still clip, higher is better.
+
+    Source: VBench (Huang et al. 2024), temporal_flickering.py. A still clip is perfect: read it beside motion_px.
+    """
+    differences = [
+        float(cv2.absdiff(a, b).mean()) for a, b in zip(clip.frames[:-1], clip.frames[1:], strict=True)
+    ]
+    return from_values((255.0 - np.asarray(differences)) / 255.0)
+
+
+def warp_error(clip: EvalClip, context: Context) -> Score:
+    """What motion does not explain: see `warp_errors`. >= 0 levels, lower is better (after Lai et al. 2018)."""
+    return from_values(
+        warp_errors(clip.frames, context.flow),
+        note=FLOW_NOTE,
+        reason="no pair of frames shows the same scene",
+    )
+
+
+def motion_px(clip: EvalClip, context: Context) -> Score:
+    """Mean length of the optical flow, px per frame as if the clip were 512 px wide. Context, not quality."""
+    length = np.hypot(context.flow.forward[..., 0], context.flow.forward[..., 1]).mean((1, 2))
+    return from_values(length * (REFERENCE_WIDTH_PX / clip.frames.shape[2]), note=FLOW_NOTE)
