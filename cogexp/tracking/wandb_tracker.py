@@ -1,0 +1,214 @@
+"""Runs shown in Weights & Biases, opened at the start and filled from the record at the end.
+
+A fault of W&B never hurts a run: each is told once in one line, and the record on disk has everything.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from cogexp.record import RECORD_FILE, Record, redact
+from cogexp.tracking import payload
+from cogexp.tracking.online import prepare_environment, why_offline
+from cogexp.tracking.tracker import Tracked
+
+INIT_SECONDS = 10.0
+UPLOAD_SECONDS = 20.0  # W&B gives up on uploads then; they stay on disk for `wandb sync`
+FINISH_SECONDS = 28.0  # and this is when we stop waiting for W&B itself
+RETRY_SECONDS = 600.0  # a server that failed is not tried again before
+TAG_LENGTH = 64
+
+
+class WandbTracker:
+    """One for all runs of a process; a second run may start before the first is finished."""
+
+    def __init__(
+        self, *, mode: str, project: str, entity: str | None, folder: Path, say: Callable[[str], None]
+    ) -> None:
+        """`mode` is auto, online or offline. Nothing is imported or opened before the first run starts."""
+        self._mode, self._project, self._entity = mode, project, entity
+        self._folder, self._tell = folder, say
+        self._told: set[str] = set()
+        self._runs: dict[str, Any] = {}
+        self._newest: str | None = None
+        self._offline_until = 0.0
+
+    def start(
+        self, run_id: str, config: Mapping[str, Any], *, study: str | None, name: str, tags: Sequence[str]
+    ) -> None:
+        """Open the run online or offline, as the mode and the network allow, within about 15 seconds."""
+        plan = _Plan(
+            run_id=run_id, config=payload.config(config), study=study, name=name,
+            tags=tuple(tag[:TAG_LENGTH] for tag in tags),
+        )  # fmt: skip
+        self._newest = run_id
+        try:
+            self._runs[run_id] = self._open(plan)
+        # Broad on purpose: W&B raises dozens of types, not all its own, and none may end the run.
+        except Exception as error:  # noqa: BLE001
+            self._say(f"W&B: not tracked: {_line(error)}; the record on disk has everything")
+
+    def progress(self, stage: str, seconds: float) -> None:
+        """Show the stage's seconds in the summary of the run started last."""
+        run = self._runs.get(self._newest or "")
+        if run is not None:
+            problem = _within(
+                5.0, lambda: run.summary.update({"stage": stage, f"stage/{stage}_seconds": seconds})
+            )
+            if problem:
+                self._say(f"W&B: {problem}")
+
+    def finish(self, record: Record, folder: Path) -> Tracked:
+        """Log the record and its files and close the run, within about 30 seconds, come what may."""
+        run = self._runs.pop(record.run_id, None)
+        if run is None:
+            return Tracked(problem="the run was not opened in W&B")
+        mode = "offline" if run.settings.mode == "offline" else "online"
+        where = Path(run.settings.sync_dir)
+        problems: list[str] = []
+        stuck = _within(FINISH_SECONDS, lambda: problems.extend(_log_all(run, record, folder)))
+        problem = "; ".join([*problems, *([stuck] if stuck else [])]) or None
+        if problem:
+            self._say(
+                f"W&B: {problem}; the record on disk has everything, and `wandb sync {where}` uploads again"
+            )
+        return Tracked(mode=mode, url=run.url if mode == "online" else None, folder=where, problem=problem)
+
+    def _open(self, plan: _Plan) -> Any:
+        prepare_environment(self._folder)
+        import wandb
+
+        wandb.setup(settings=wandb.Settings(silent=True, login_timeout=1))
+        reason = None if self._mode == "offline" else self._why_offline(wandb)
+        if self._mode != "offline" and reason is None:
+            try:
+                run = self._init(wandb, "online", plan)
+                self._say(f"W&B: {run.url}")
+                return run
+            except (wandb.Error, TimeoutError, OSError) as error:
+                reason = f"the server did not open the run ({_line(error)})"
+                self._offline_until = monotonic() + RETRY_SECONDS
+                if self._runs or wandb.run is not None:
+                    raise  # the id stays occupied, and freeing it would end the runs that are open
+                wandb.teardown()
+                wandb.setup(settings=wandb.Settings(silent=True, login_timeout=1))
+        run = self._init(wandb, "offline", plan)
+        runs = Path(run.settings.sync_dir).parent / "offline-run-*"
+        self._say(f"W&B: offline{f', {redact(reason)}' if reason else ''}; `wandb sync {runs}` uploads later")
+        return run
+
+    def _why_offline(self, wandb: Any) -> str | None:
+        if monotonic() < self._offline_until:
+            return "the server failed a moment ago"
+        return why_offline(wandb)
+
+    def _init(self, wandb: Any, mode: str, plan: _Plan) -> Any:
+        """Open a run. The console is not captured: that breaks progress bars and uploads what nobody redacted."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        settings = wandb.Settings(
+            silent=True,
+            mode=mode,
+            reinit="create_new",
+            init_timeout=INIT_SECONDS,
+            finish_timeout=UPLOAD_SECONDS,
+            finish_timeout_raises=True,
+            login_timeout=1,
+            console="off",
+            disable_git=True,  # the record has the commit; W&B would add the remote's address and a diff
+            disable_code=True,
+            disable_job_creation=True,
+        )
+        run = wandb.init(
+            project=self._project, entity=self._entity, dir=str(self._folder), id=plan.run_id, name=plan.name,
+            config={**plan.config, "run_id": plan.run_id}, group=plan.study, job_type="run", tags=plan.tags,
+            settings=settings,
+        )  # fmt: skip
+        run.define_metric("frame", hidden=True, summary="none")
+        run.define_metric("per_frame/*", step_metric="frame", summary="none")
+        run.summary.update({"status": "running"})
+        return run
+
+    def _say(self, line: str) -> None:
+        """Tell each thing once: a sweep of fifty runs offline says so one time."""
+        if line not in self._told:
+            self._told.add(line)
+            self._tell(line)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What a run is opened with."""
+
+    run_id: str
+    config: dict[str, Any]
+    study: str | None
+    name: str
+    tags: tuple[str, ...]
+
+
+def _log_all(run: Any, record: Record, folder: Path) -> list[str]:
+    """Log the record and its files, then finish the run in any case; problems with single files, a line each."""
+    problems: list[str] = []
+    try:
+        _log(run, record, folder, problems)
+    finally:
+        run.finish(exit_code=payload.EXIT_CODES[record.status])
+    return problems
+
+
+def _log(run: Any, record: Record, folder: Path, problems: list[str]) -> None:
+    run.config.update(payload.after(record), allow_val_change=True)
+    run.log({**payload.numbers(record), **_media(record, folder, problems)})
+    for row in payload.curves(record):
+        run.log(row)
+    run.summary.update(payload.texts(record))
+    if record.status != "ok":
+        run.tags = (*(run.tags or ()), record.status)
+    if (folder / RECORD_FILE).is_file():
+        run.save(str(folder / RECORD_FILE), base_path=str(folder), policy="now")
+
+
+def _media(record: Record, folder: Path, problems: list[str]) -> dict[str, Any]:
+    """W&B's videos and images of the run's files. A file that cannot be shown is a problem, not an end."""
+    import wandb
+
+    shown: dict[str, Any] = {}
+    for key, (kind, file) in payload.media(record).items():
+        try:
+            if kind == "video":
+                shown[key] = wandb.Video(str(folder / file), format="mp4")
+            else:
+                shown[key] = wandb.Image(str(folder / file))
+        except (OSError, ValueError, wandb.Error) as error:
+            problems.append(f"{file} is not shown ({_line(error)})")
+    return shown
+
+
+def _within(seconds: float, work: Callable[[], object]) -> str | None:
+    """Do `work` in a thread for at most `seconds`; None, or what went wrong in one line.
+
+    A thread, because W&B's calls wait without limit on a service process that may hang or be gone.
+    """
+    problems: list[str] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        # Broad on purpose: any fault of W&B, its service, the disk or the network is told; none may end the run.
+        except Exception as error:  # noqa: BLE001
+            problems.append(_line(error))
+
+    thread = threading.Thread(target=guarded, name="wandb-work", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return f"no answer within {seconds:.0f} s" if thread.is_alive() else (problems[0] if problems else None)
+
+
+def _line(error: BaseException) -> str:
+    """An error as one short line without secrets."""
+    return redact(" ".join(str(error).split())[:200]) or type(error).__name__
