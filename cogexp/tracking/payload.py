@@ -103,7 +103,7 @@ def curves(record: Record) -> list[dict[str, float]]:
 
 
 def media(record: Record) -> dict[str, tuple[str, str]]:
-    """{'video/native': ('video', 'native.mp4'), 'image/tear': ('image', 'tear.png')}, by the files' suffixes."""
+    """{'video/native': ('video', 'native.mp4'), 'image/tear': ('image', 'tear.png')}, by suffix."""
     found = {}
     for name, file in record.files.items():
         suffix = file[file.rfind(".") :].lower()

@@ -108,7 +108,7 @@ class WandbTracker:
         return why_offline(wandb)
 
     def _init(self, wandb: Any, mode: str, plan: _Plan) -> Any:
-        """Open a run. The console is not captured: that breaks progress bars and uploads what nobody redacted."""
+        """Open a run. The console is not captured: that breaks progress bars and uploads unredacted text."""
         self._folder.mkdir(parents=True, exist_ok=True)
         settings = wandb.Settings(
             silent=True,
@@ -152,7 +152,7 @@ class _Plan:
 
 
 def _log_all(run: Any, record: Record, folder: Path) -> list[str]:
-    """Log the record and its files, then finish the run in any case; problems with single files, a line each."""
+    """Log the record and its files, finish the run in any case; problems with single files, a line each."""
     problems: list[str] = []
     try:
         _log(run, record, folder, problems)
@@ -199,7 +199,7 @@ def _within(seconds: float, work: Callable[[], object]) -> str | None:
     def guarded() -> None:
         try:
             work()
-        # Broad on purpose: any fault of W&B, its service, the disk or the network is told; none may end the run.
+        # Broad on purpose: any fault of W&B, the disk or the network is told, none may end the run.
         except Exception as error:  # noqa: BLE001
             problems.append(_line(error))
 
