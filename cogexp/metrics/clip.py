@@ -13,7 +13,10 @@ from cogexp.metrics.score import Context, Score, from_values
 
 
 class ClipNetwork(Protocol):
-    """Any network that puts pictures and sentences into one space. Its `name` is recorded beside the score."""
+    """Any network that puts pictures and sentences into one space.
+
+    Its `name` is recorded beside the score.
+    """
 
     @property
     def name(self) -> str: ...
@@ -27,7 +30,10 @@ class ClipNetwork(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class HfClip:
-    """transformers' CLIPModel with its own tokenizer and image processor (which does the 1/255: frames stay uint8)."""
+    """transformers' CLIPModel with its own tokenizer and image processor (which does the 1/255.
+
+    Frames stay uint8).
+    """
 
     name: str
     model: Any
@@ -36,7 +42,10 @@ class HfClip:
     device: str = "cpu"
 
     def embed_images(self, frames: Frames) -> NDArray[np.float32]:
-        """(n, h, w, 3) uint8 RGB -> (n, d) float32: short side resized, centre cropped, as CLIP was trained."""
+        """(n, h, w, 3) uint8 RGB -> (n, d) float32.
+
+        Short side resized, centre cropped, as CLIP was trained.
+        """
         import torch
 
         planes = [torch.from_numpy(frame).permute(2, 0, 1) for frame in np.ascontiguousarray(frames)]
@@ -46,7 +55,10 @@ class HfClip:
         return _as_array(features)
 
     def embed_text(self, text: str) -> tuple[NDArray[np.float32], str]:
-        """A sentence -> (d,) float32; text beyond the network's window (77 tokens) is cut, and the remark says so."""
+        """A sentence -> (d,) float32.
+
+        Text beyond the network's window (77 tokens) is cut, and the remark says so.
+        """
         import torch
 
         window = int(self.model.config.text_config.max_position_embeddings)

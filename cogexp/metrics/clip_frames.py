@@ -1,4 +1,5 @@
-"""What the metrics see of a clip: its frames at one evaluation height, and at a whole fraction of its own size.
+"""What the metrics see of a clip: its frames at one evaluation height, and at a whole fraction of its own
+size.
 
 Shapes: t frames, h rows, w columns, 3 colours (RGB, uint8).
 """
@@ -21,10 +22,12 @@ DEFAULT_HEIGHT = 288
 class EvalClip:
     """A clip as the metrics see it.
 
-    frames: (t, h, w, 3) uint8 for the metrics. A source taller than the evaluation height is averaged down to
-        it (area), so that the same clip scores the same at any size. A smaller source keeps its own size: enlarging
-        would invent detail; metrics whose value depends on pixel scale normalise by the size instead.
-    detail: (t, h2, w2, 3) uint8 for the detectors: the source averaged over whole k x k blocks, k = floor(height /
+    frames: (t, h, w, 3) uint8 for the metrics, always at the evaluation height: a taller source is averaged
+    down
+        (area), a smaller one enlarged (bicubic). Flow, warping error and LPIPS depend on the scale in
+        pixels, so only one common scale lets the same clip score the same at any size.
+    detail: (t, h2, w2, 3) uint8 for the detectors: the source averaged over whole k x k blocks, k =
+    floor(height /
         evaluation height), at least 1. A fractional reduction would blur a one-row fault away and move rows.
     width, height, fps: of the source.
     """
@@ -65,7 +68,10 @@ class EvalClipBuilder:
     _size: tuple[int, int] | None = None
 
     def add(self, chunk: Frames) -> None:
-        """Take (n, H, W, 3) or (H, W, 3) uint8 RGB. Raises ValueError on another shape, dtype or a changed size."""
+        """Take (n, H, W, 3) or (H, W, 3) uint8 RGB.
+
+        Raises ValueError on another shape, dtype or a changed size.
+        """
         if chunk.ndim == 3:
             chunk = chunk[None]
         if chunk.ndim != 4 or chunk.shape[3] != 3 or chunk.dtype != np.uint8:
@@ -77,12 +83,12 @@ class EvalClipBuilder:
             raise ValueError(f"expected {self._size[1]}x{self._size[0]} as before, got {width}x{height}")
         block = max(1, height // self.height)
         for frame in chunk:
-            detail = _shrink(frame, height // block, width // block, crop=block)
+            detail = _resize(frame, height // block, width // block, crop=block)
             self._detail.append(detail)
-            if height <= self.height or detail.shape[0] == self.height:
+            if detail.shape[0] == self.height:
                 self._frames.append(detail)
             else:
-                self._frames.append(_shrink(frame, self.height, max(1, round(width * self.height / height))))
+                self._frames.append(_resize(frame, self.height, max(1, round(width * self.height / height))))
 
     def finish(self) -> EvalClip:
         """The clip collected so far. Raises ValueError when there was no frame."""
@@ -102,11 +108,15 @@ def to_gray(frames: Frames) -> NDArray[np.uint8]:
     return np.asarray(flat, dtype=np.uint8).reshape(t, h, w)
 
 
-def _shrink(frame: Frames, height: int, width: int, crop: int = 1) -> Frames:
-    """Area average; with `crop` the rows and columns beyond a whole number of blocks are left out first."""
+def _resize(frame: Frames, height: int, width: int, crop: int = 1) -> Frames:
+    """Area average down, bicubic up.
+
+    With `crop` what is beyond a whole number of blocks is left out first.
+    """
     if frame.shape[:2] == (height, width):
         return np.ascontiguousarray(frame)
     if crop > 1:
         frame = frame[: height * crop, : width * crop]
-    reduced = cv2.resize(np.ascontiguousarray(frame), (width, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(reduced, dtype=np.uint8)
+    how = cv2.INTER_AREA if height < frame.shape[0] else cv2.INTER_CUBIC
+    resized = cv2.resize(np.ascontiguousarray(frame), (width, height), interpolation=how)
+    return np.asarray(resized, dtype=np.uint8)

@@ -41,7 +41,10 @@ def missing(names: str | Iterable[str], clip_model: str = DEFAULT_CLIP) -> list[
 
 
 def fetch(names: str | Iterable[str], clip_model: str = DEFAULT_CLIP) -> list[Weights]:
-    """Download and verify what is missing; returns what was fetched. Raises OSError when the network fails."""
+    """Download and verify what is missing; returns what was fetched.
+
+    Raises OSError when the network fails.
+    """
     gone = missing(names, clip_model)
     for weights in gone:
         if weights.kind == "clip":
@@ -71,7 +74,10 @@ def _fetch_clip(name: str) -> None:
 
 
 def _fetch_alexnet() -> None:
-    """torchvision's own file into torch's hub folder; the digits in its name are checked against its SHA-256."""
+    """torchvision's own file into torch's hub folder.
+
+    The digits in its name are checked against its SHA-256.
+    """
     import torch
     from torchvision.models import AlexNet_Weights
 

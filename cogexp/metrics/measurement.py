@@ -20,7 +20,10 @@ Progress = Callable[[str, int, int], None]  # (metric just begun, metrics done, 
 
 
 def tear(clip: EvalClip, context: Context) -> Score:
-    """The artifact detectors' common score: below 1 nothing, from 1 suspect, from 2 certain. Lower is better."""
+    """The artifact detectors' common score: below 1 nothing, from 1 suspect, from 2 certain.
+
+    Lower is better.
+    """
     return Score(value=context.artifacts["score"], note=str(context.artifacts["kind"] or ""))
 
 
@@ -78,8 +81,10 @@ METRICS: dict[str, Metric] = {
 class Measurement:
     """What was measured of one clip.
 
-    scores: metric -> finite value, or None when skipped. per_frame: metric -> a value a frame or a pair of frames.
-    skipped: metric -> reason and remedy. artifacts: the detectors' findings ({} when `tear` was not asked for).
+    scores: metric -> finite value, or None when skipped. per_frame: metric -> a value a frame or a pair of
+    frames.
+    skipped: metric -> reason and remedy. artifacts: the detectors' findings ({} when `tear` was not asked
+    for).
     notes: metric -> what the value depends on (the network's name, the flow).
     """
 
@@ -103,10 +108,13 @@ def measure(
     networks: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Measurement:
-    """Measure a clip: (t, h, w, 3) uint8 RGB, or an EvalClip collected from a stream (then fps, height are its own).
+    """Measure a clip: (t, h, w, 3) uint8 RGB, or an EvalClip collected from a stream (then fps, height are
+    its own).
 
-    `networks` plugs own networks in by kind: {"clip": a ClipNetwork, "lpips": a PerceptualNetwork}. Weights are only
-    ever read from this machine: what is not there is skipped with the reason. Raises SpecError on an unknown name.
+    `networks` plugs own networks in by kind: {"clip": a ClipNetwork, "lpips": a PerceptualNetwork}. Weights
+    are only
+    ever read from this machine: what is not there is skipped with the reason. Raises SpecError on an
+    unknown name.
     """
     wanted = resolve_names(names)
     clip = frames if isinstance(frames, EvalClip) else EvalClip.collect([frames], fps, height)

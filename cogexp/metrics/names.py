@@ -1,4 +1,7 @@
-"""The names of the metrics and the presets of them. Standard library only, so that a wrong name costs no import."""
+"""The names of the metrics and the presets of them.
+
+Standard library only, so that a wrong name costs no import.
+"""
 
 from __future__ import annotations
 

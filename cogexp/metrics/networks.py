@@ -1,4 +1,7 @@
-"""The one place that loads networks, holds them and frees them. Nothing here touches the network or random weights."""
+"""The one place that loads networks, holds them and frees them.
+
+Nothing here touches the network or random weights.
+"""
 
 from __future__ import annotations
 

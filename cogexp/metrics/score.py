@@ -22,7 +22,10 @@ NEEDS_TWO = "needs two frames"
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One metric of one clip: a finite value, or None with the reason. `per_frame` holds a value a frame or a pair."""
+    """One metric of one clip: a finite value, or None with the reason.
+
+    `per_frame` holds a value a frame or a pair.
+    """
 
     value: float | None
     per_frame: tuple[float | None, ...] = ()
@@ -87,7 +90,10 @@ class FunctionMetric:
 
 @dataclass(kw_only=True)
 class Context:
-    """What the metrics of one clip share, each computed once and at first use: embeddings, optical flow, detectors."""
+    """What the metrics of one clip share, each computed once and at first use.
+
+    Embeddings, optical flow, detectors.
+    """
 
     clip: EvalClip
     prompt: str | None = None

@@ -55,7 +55,10 @@ class Detector:
     certain: float
 
     def score(self, raw: float) -> float:
-        """Raw evidence -> the common scale: suspect is 1, certain is 2, linear between and beyond, never below 0."""
+        """Raw evidence -> the common scale.
+
+        Suspect is 1, certain is 2, linear between and beyond, never below 0.
+        """
         if not math.isfinite(raw):
             return 0.0
         if raw >= self.suspect:
@@ -69,7 +72,10 @@ def level_of(score: float) -> str:
 
 
 def top_mean(values: NDArray[np.floating], share: float = 0.4, least: int = 3) -> NDArray[np.floating]:
-    """Mean of the largest values along axis 0: a fault need not be in every frame, but one frame is no proof."""
+    """Mean of the largest values along axis 0.
+
+    A fault need not be in every frame, but one frame is no proof.
+    """
     count = min(len(values), max(least, math.ceil(share * len(values))))
     return np.sort(values, axis=0)[len(values) - count :].mean(axis=0)
 

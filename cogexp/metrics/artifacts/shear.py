@@ -1,8 +1,8 @@
 """Shear: from some row on, the picture is displaced sideways.
 
-Idea: across the tear the rows differ, and a sideways shift explains the difference, in most of the width at once.
-Rows that merely differ (a horizon, a letterbox, a subtitle) are not explained by a shift; a slanted texture is, but
-then the rows above and below are so as well and their gain is subtracted.
+Idea: across the tear the rows differ, and a sideways shift explains the difference, in most of the width at
+once. Rows that merely differ (a horizon, a letterbox, a subtitle) are not explained by a shift; a slanted
+texture is, but then the rows above and below are so as well and their gain is subtracted.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ CONTROLS = (-6, -4, 4, 6)
 
 
 def find_shear(evidence: Evidence) -> Finding:
-    """Raw evidence: mean log ratio of the difference left by the best shift, controls subtracted (about 0..2)."""
+    """Raw evidence: mean log ratio of the difference left by the best shift, less that of the controls."""
     return _find(evidence.luma)
 
 
 def _find(luma: NDArray[np.uint8]) -> Finding:
-    t, h, w = luma.shape
+    _, h, w = luma.shape
     if h < 24 or w < 64:
         return Finding(raw=0.0)
     rows = candidate_rows(luma)
@@ -80,7 +80,7 @@ def shift_gain(luma: NDArray[np.uint8], rows: NDArray[np.intp], gap: int) -> NDA
 def shift_errors(
     luma: NDArray[np.uint8], boundaries: NDArray[np.intp], gap: int, reach: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Shifts (S,) and mean |difference| (S, t, B, segments) of the row above each boundary and the shifted row below."""
+    """Shifts (S,) and mean |difference| (S, t, B, segments): row above each boundary, shifted row below."""
     t, _, w = luma.shape
     inner = (w - 2 * reach) // SEGMENTS * SEGMENTS
     above = np.ascontiguousarray(luma[:, boundaries - 1 - gap, reach : reach + inner]).reshape(-1, inner)

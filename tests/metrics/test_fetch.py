@@ -1,0 +1,74 @@
+"""What is needed, what is missing, and that only verified files count."""
+
+import huggingface_hub
+import pytest
+import torch
+
+from cogexp.metrics import fetch as fetch_module
+from cogexp.metrics import networks
+from cogexp.metrics.fetch import fetch, missing, needed
+
+
+@pytest.fixture
+def empty_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "torch"))
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
+
+
+def test_only_the_networks_of_the_asked_metrics_are_needed():
+    assert needed("fast") == []
+    assert [w.kind for w in needed(["clip_consistency"])] == ["clip"]
+    assert [w.kind for w in needed("default")] == ["clip", "lpips"]
+    assert all(w.license for w in needed("default", "some/clip"))
+    assert needed("default", "some/clip")[0].name == "some/clip"
+
+
+def test_all_is_missing_on_an_empty_machine(empty_machine):
+    assert missing("default") == needed("default")
+    assert missing("none") == []
+
+
+def test_a_folder_counts_when_it_is_complete(empty_machine, tmp_path):
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    assert missing(["clip_score"], str(folder)) != []
+    for name in networks.CLIP_FILES:
+        (folder / name).write_text("{}")
+    assert missing(["clip_score"], str(folder)) == []
+
+
+def test_fetch_gets_what_is_missing_and_checks_that_it_arrived(empty_machine, monkeypatch):
+    asked = []
+
+    def download(url, model_dir, check_hash, weights_only):
+        asked.append((url, check_hash, weights_only))
+        networks.alexnet_path().write_bytes(b"weights")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", download)
+    assert [w.kind for w in fetch(["lpips_adjacent"])] == ["lpips"]
+    assert asked[0][1:] == (True, True)
+    assert asked[0][0].endswith(networks.ALEXNET_FILE)
+    assert fetch(["lpips_adjacent"]) == []
+    assert len(asked) == 1
+
+
+def test_an_incomplete_download_is_an_error(empty_machine, monkeypatch):
+    monkeypatch.setattr(fetch_module, "_fetch_alexnet", lambda: None)
+    with pytest.raises(OSError, match="not complete"):
+        fetch(["lpips_adjacent"])
+
+
+def test_a_checkpoint_that_is_no_clip_is_refused(empty_machine, tmp_path, monkeypatch):
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.zeros(1)}, str(tmp_path / "model.safetensors"))
+    patterns = []
+
+    def snapshot(name, allow_patterns):
+        patterns.extend(allow_patterns)
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    with pytest.raises(OSError, match="not a CLIP checkpoint"):
+        fetch(["clip_score"])
+    assert not any(pattern.endswith((".bin", ".pt", ".pth")) for pattern in patterns)
