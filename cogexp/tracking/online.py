@@ -56,7 +56,7 @@ def is_reachable(url: str, seconds: float = PROBE_SECONDS) -> bool:
         try:
             with socket.create_connection((host, port), timeout=seconds):
                 answered.set()
-        except OSError:
+        except (OSError, UnicodeError):  # the latter from host names that no name server knows
             pass
         finally:
             done.set()

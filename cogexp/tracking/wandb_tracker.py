@@ -5,6 +5,7 @@ A fault of W&B never hurts a run: each is told once in one line, and the record 
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -170,7 +171,9 @@ def _log(run: Any, record: Record, folder: Path, problems: list[str]) -> None:
     if record.status != "ok":
         run.tags = (*(run.tags or ()), record.status)
     if (folder / RECORD_FILE).is_file():
-        run.save(str(folder / RECORD_FILE), base_path=str(folder), policy="now")
+        # A copy: W&B would link to the file, which a repeated run replaces and a moved folder loses.
+        copy = shutil.copy(folder / RECORD_FILE, run.dir)
+        run.save(copy, base_path=run.dir, policy="now")
 
 
 def _media(record: Record, folder: Path, problems: list[str]) -> dict[str, Any]:
