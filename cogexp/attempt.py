@@ -77,7 +77,7 @@ class Attempt:
         self.record = self._finish(error)
         self._log.close()
         assert self.tracker is not None
-        self.tracker.finish(self.record, self.folder)
+        self.tracked = self.tracker.finish(self.record, self.folder)
         return isinstance(error, Exception)
 
     def _finish(self, error: BaseException | None) -> Record:
@@ -123,7 +123,19 @@ def config_of(spec: RunSpec) -> dict[str, Any]:
     if spec.model.name == "nano":
         plain["model"]["revision"] = None
     plain["metrics"]["names"] = list(spec.metrics.names) or "none"
-    return {**plain, "hydra": {"output_subdir": None, "run": {"dir": "."}}}
+    # What does not decide the result is there with its defaults, so that it can be overridden.
+    around = {
+        "tracking": {"mode": "auto", "project": "cogexp", "entity": None},
+        "strict": True,
+        "device": "auto",
+        "outputs": "outputs",
+        "study": None,
+        "force": False,
+        "debug": False,
+        "store_gb": 20,
+    }
+    hydra = {"output_subdir": None, "run": {"dir": "."}, "sweep": {"dir": "${outputs}/sweeps", "subdir": "."}}
+    return {**plain, **around, "hydra": hydra}
 
 
 def describe_device(device: str) -> dict[str, Any]:
@@ -142,7 +154,11 @@ def describe_device(device: str) -> dict[str, Any]:
     }
     if device.startswith("cuda") and torch.cuda.is_available():
         card = torch.cuda.get_device_properties(device)
-        facts |= {"gpu": card.name, "gpu_total_gib": round(card.total_memory / 2**30, 1), "cuda": torch.version.cuda}
+        facts |= {
+            "gpu": card.name,
+            "gpu_total_gib": round(card.total_memory / 2**30, 1),
+            "cuda": torch.version.cuda,
+        }
     return facts
 
 

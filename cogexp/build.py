@@ -88,6 +88,17 @@ def build(config: Mapping[str, Any]) -> Request:
     )
 
 
+def build_downloads(config: Mapping[str, Any]) -> tuple[ModelSpec, MetricsSpec, Settings]:
+    """Only what `fetch` needs: a checkpoint can be had without a first frame, whatever the size.
+
+    Raises:
+        SpecError: as `build`.
+    """
+    known_keys(config, "", GROUPS + TOP_LEVEL)
+    settings = _settings(config, Section(config, "", TOP_LEVEL, groups=GROUPS))
+    return _model(config, settings, {})[1], _metrics(config), settings
+
+
 def _settings(config: Mapping[str, Any], top: Section) -> Settings:
     tracking = Section(config, "tracking", ("mode", "project", "entity"))
     mode = tracking.text("mode", "off")

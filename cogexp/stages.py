@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("cogexp")
 
 BLACK_LEVEL = 2  # a clip whose brightest pixel is this dark is no night scene, it is an overflow
+SHOWN = 6  # frames on the contact sheet
 GPU_CHUNK, CPU_CHUNK = 4, 1  # frames upscaled at once; on a CPU more at once is no faster
 
 
@@ -62,7 +63,10 @@ def latents(attempt: Attempt, store: Store, progress: Progress) -> Tensor:
     with progress.stage("denoise", spec.sampler.steps) as advance, meter("denoise"):
         made = generate.denoise(spec, embeddings, attempt.device, lambda done, _: advance(done))
     store.save(
-        "denoise", keys.denoise, {"latents": made}, {name: meter.stages[name] for name in ("encode", "denoise")}
+        "denoise",
+        keys.denoise,
+        {"latents": made},
+        {name: meter.stages[name] for name in ("encode", "denoise")},
     )
     return made
 
@@ -106,17 +110,16 @@ def native_frames(attempt: Attempt, store: Store, progress: Progress) -> Iterato
 
 def stream(attempt: Attempt, chunks: Iterator[np.ndarray], progress: Progress) -> Clips:
     """Write native.mp4 and, with an upscaler, upscaled.mp4 while the frames come; return what is kept."""
-    from cogexp.sheet import pick_frames
-    from cogexp.upscale import load_upscaler
-
     spec, meter, fps = attempt.spec, attempt.meter, attempt.spec.resolution.fps
     upscaler = None
     if spec.upscaler.name != "none":
+        from cogexp.upscale import load_upscaler
+
         with meter("load"):
             upscaler = load_upscaler(spec.upscaler, attempt.device)
-    shown = pick_frames(spec.resolution.frames)
+    shown = frames_to_show(spec.resolution.frames)
     native, enlarged = [], []
-    native_eval, upscaled_eval = (EvalClipBuilder(fps, spec.metrics.height) for _ in range(2))
+    native_eval, upscaled_eval = (EvalClipBuilder(fps=fps, height=spec.metrics.height) for _ in range(2))
     step = CPU_CHUNK if attempt.device == "cpu" else GPU_CHUNK
     with ExitStack() as files:
         native_file = files.enter_context(Writer(attempt.folder / "native.mp4", fps))
@@ -186,18 +189,46 @@ def _load(attempt: Attempt, progress: Progress, *names: str) -> None:
 
     if all(MODELS.is_loaded(name, attempt.spec, attempt.device) for name in names):
         return
-    with progress.stage(f"load {names[-1] if names[0] != 'transformer' else names[0]}", None), attempt.meter("load"):
+    with (
+        progress.stage(f"load {names[-1] if names[0] != 'transformer' else names[0]}", None),
+        attempt.meter("load"),
+    ):
         for name in names:
             MODELS.part(name, attempt.spec, attempt.device)
 
 
-def facts(attempt: Attempt) -> dict[str, Any]:
-    """What the contact sheet says about the setting."""
+def frames_to_show(frames: int) -> list[int]:
+    """Indices of at most SHOWN frames, evenly from the first to the last."""
+    count = min(frames, SHOWN)
+    return [round(index * (frames - 1) / max(count - 1, 1)) for index in range(count)]
+
+
+def draw(attempt: Attempt, clips: Clips) -> None:
+    """contact_sheet.png: what the clip looks like, at which setting, with what scores and costs."""
+    from cogexp.sheet import contact_sheet
+
     spec = attempt.spec
-    return {
-        "model": f"{spec.model.name} ({spec.model.dtype})",
-        "size": f"{spec.resolution.name}, {spec.resolution.frames} frames at {spec.resolution.fps} fps",
-        "sampler": f"{spec.sampler.scheduler}, {spec.sampler.steps} steps, guidance {spec.sampler.guidance:g}",
-        "upscaler": spec.upscaler.name if spec.upscaler.name == "none" else f"{spec.upscaler.name} x{spec.upscaler.scale}",
-        "seed": str(spec.seed),
-    }
+    upscaler = (
+        "native only" if spec.upscaler.name == "none" else f"{spec.upscaler.name} x{spec.upscaler.scale}"
+    )
+    subtitle = (
+        f"{spec.model.name} · {spec.resolution.name} · {spec.resolution.frames} frames at {spec.resolution.fps} fps · "
+        f"{spec.sampler.scheduler}, {spec.sampler.steps} steps, guidance {spec.sampler.guidance:g} · {upscaler} · "
+        f"seed {spec.seed}"
+    )
+    rows = [(name, _shown(value)) for name, value in attempt.scores.items() if value is not None]
+    rows += [(f"{name} seconds", f"{cost['seconds']:.1f}") for name, cost in attempt.meter.stages.items()]
+    with attempt.meter("write"):
+        contact_sheet(
+            clips.native[clips.shown],
+            clips.upscaled_shown,
+            title=spec.prompt.text,
+            subtitle=subtitle,
+            caption_rows=rows,
+            out=attempt.folder / "contact_sheet.png",
+        )
+    attempt.files["contact_sheet"] = "contact_sheet.png"
+
+
+def _shown(value: float) -> str:
+    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"

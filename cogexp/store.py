@@ -97,6 +97,7 @@ class Store:
 
     def save(self, kind: str, key: str, tensors: Mapping[str, Tensor], cost: Mapping[str, Any]) -> None:
         """Keep a result; a full disk costs only the reuse, so it is said and the run goes on."""
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
@@ -115,10 +116,10 @@ class Store:
                 {"cost": json.dumps(dict(cost))},
             )
             os.replace(staged, path)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             log.warning("the %s result could not be kept for reuse: %s", kind, error)
-        finally:
-            staged.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                staged.unlink(missing_ok=True)
 
     def _make_room(self, size: int) -> None:
         """Remove the least recently used files until `size` more bytes fit under the limit."""

@@ -60,7 +60,13 @@ class Bars:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
         from rich.progress import Progress as RichProgress
 
         self._console = Console(stderr=True, highlight=False)
@@ -88,8 +94,7 @@ class Bars:
         task = self._bars.add_task(name, total=total)
         try:
             yield lambda done: self._bars.update(task, completed=done)
-            finished = self._bars.tasks[-1] if total is None else None
-            if finished is not None:
+            if total is None:
                 self._bars.update(task, total=1, completed=1)
         finally:
             self._open -= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Sweep
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cogexp.build import GROUPS
 from cogexp.cli import sizes
+from cogexp.cli.paths import conf_dir
 from cogexp.spec import SpecError
 
 # Free text: a comma or an apostrophe in it is a comma or an apostrophe, not Hydra's grammar.
@@ -59,20 +61,28 @@ def parse_words(argv: list[str]) -> Words:
             raise SpecError(f"{word} is not an option of cogexp; python -m cogexp --help lists them")
         if "=" not in word and not word.startswith("~"):
             raise SpecError(f"{word!r} is neither a command nor key=value; {_nearest_command(word)}")
-    folder = Path(known.config_path).expanduser().absolute() if known.config_path else sizes.conf_dir()
+    folder = Path(known.config_path).expanduser().absolute() if known.config_path else conf_dir()
     name = Path(known.config_name).name.removesuffix(".yaml")
     if known.config_path and not (folder / f"{name}.yaml").is_file():
         raise SpecError(
             f"--config-path must hold {name}.yaml, got {known.config_path!r}; a run's folder has one"
         )
     asks_hydra = known.cfg or known.info or known.hydra_help or known.shell_completion
+    overrides = [quote_text(word) for word in rest]
+    if known.config_path and not _has_defaults(folder / f"{name}.yaml"):
+        # A run's own config.yaml holds values, not choices: a group named beside it is laid over them.
+        overrides = [f"+{word}" if word.partition("=")[0] in GROUPS else word for word in overrides]
     return Words(
-        overrides=[quote_text(word) for word in rest],
+        overrides=overrides,
         multirun=known.multirun,
         config_dir=folder,
         config_name=name,
         passthrough=bool(asks_hydra),
     )
+
+
+def _has_defaults(file: Path) -> bool:
+    return any(line.startswith("defaults:") for line in file.read_text(encoding="utf-8").splitlines())
 
 
 def _refuse(message: str) -> None:
@@ -125,11 +135,32 @@ def compose_jobs(words: Words) -> list[dict[str, Any]]:
             for override in parsed:
                 if override.is_sweep_override():
                     raise SpecError(
-                        f"{override.key_or_group} has several values, got {override.value_str()!r}; "
+                        f"{override.key_or_group} has several values, got {override.input_line.partition('=')[2]!r}; "
                         "run them all with: python -m cogexp -m ..."
                     )
             lists = [list(words.overrides)]
         return [_compose_one(words, job) for job in lists]
+
+
+def ask_hydra(words: Words, argv: list[str]) -> int:
+    """--cfg, --info and the like: Hydra answers; a request that it refuses is a wrong request."""
+    import hydra
+
+    sizes.register()
+    for override in map(_parse, words.overrides):
+        _check_group(override)
+    sys.argv = [sys.argv[0], *(quote_text(word) for word in argv)]
+    try:
+        hydra.main(config_path=str(words.config_dir), config_name=words.config_name, version_base="1.3")(
+            _no_task
+        )()
+    except SystemExit as end:
+        return 2 if end.code else 0
+    return 0
+
+
+def _no_task(config: DictConfig) -> None:
+    """Never called: --cfg and its like run nothing."""
 
 
 def _parse(word: str) -> Override:
@@ -152,9 +183,9 @@ def _check_group(override: Override) -> None:
     values = value.list if isinstance(value, Sweep) and hasattr(value, "list") else [value]
     for choice in values:
         name = getattr(choice, "text", choice)
-        options = sorted(path.stem for path in (sizes.conf_dir() / group).glob("*.yaml"))
+        options = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
         if isinstance(name, str) and (
-            name in options or sizes.SIZE.fullmatch(f"resolution/{name}") and group == "resolution"
+            name in options or (sizes.SIZE.fullmatch(f"resolution/{name}") and group == "resolution")
         ):
             continue
         written = "null" if name is None else str(name).lower() if isinstance(name, bool) else str(name)
@@ -167,20 +198,20 @@ def _check_group(override: Override) -> None:
 
 def _compose_one(words: Words, overrides: list[str]) -> dict[str, Any]:
     try:
-        config = compose(words.config_name, overrides=overrides)
-        literal = OmegaConf.to_container(config.get("prompt", OmegaConf.create()), resolve=False)
-        config.pop("prompt", None) if not OmegaConf.is_struct(config) else _remove(config, "prompt")
-        plain = OmegaConf.to_container(config, resolve=True)
+        return to_plain(compose(words.config_name, overrides=overrides))
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise SpecError(_short(error, words)) from None
+
+
+def to_plain(config: DictConfig) -> dict[str, Any]:
+    """Plain nested values. A prompt is literal: "${...}" in it must neither fail nor read the environment."""
+    literal = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(literal, dict)
+    rest = OmegaConf.masked_copy(config, [str(key) for key in literal if key != "prompt"])
+    plain = OmegaConf.to_container(rest, resolve=True)
     assert isinstance(plain, dict)
-    # A prompt is literal: "${...}" in it must neither fail nor read the environment.
-    return {str(key): value for key, value in plain.items()} | {"prompt": literal}
-
-
-def _remove(config: Any, key: str) -> None:
-    OmegaConf.set_struct(config, False)
-    config.pop(key, None)
+    prompt = {"prompt": literal["prompt"]} if "prompt" in literal else {}
+    return {str(key): value for key, value in plain.items()} | prompt
 
 
 def _short(error: Exception, words: Words) -> str:

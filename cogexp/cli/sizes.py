@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
@@ -12,14 +11,9 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
+from cogexp.cli.paths import conf_dir
+
 SIZE = re.compile(r"resolution/(\d{1,5})x(\d{1,5})(?:\.yaml)?")
-
-
-def conf_dir() -> Path:
-    """conf/ beside the package in a checkout, inside the package when installed from a wheel."""
-    package = Path(__file__).resolve().parent.parent
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
 
 
 class SizeSource(ConfigSource):

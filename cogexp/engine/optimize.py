@@ -17,6 +17,9 @@ from cogexp.spec import OptimizationSpec
 # Flags that are built into a held transformer: another value means another transformer.
 TRANSFORMER_FLAGS = ("offload", "layerwise_cast", "compile", "fuse_qkv", "channels_last")
 
+# How little the first block may change before the other blocks are skipped (the library's own default).
+FIRST_BLOCK_THRESHOLD = 0.05
+
 
 class OptimizationError(RuntimeError):
     """A flag was accepted by the library and changed nothing."""
@@ -137,7 +140,7 @@ def _cache_config(cache: str, timestep: Callable[[], Any]) -> Any:
             tensor_format="BFCHW",
         )
     if cache == "firstblock":
-        return hooks.FirstBlockCacheConfig(threshold=0.05)
+        return hooks.FirstBlockCacheConfig(threshold=FIRST_BLOCK_THRESHOLD)
     return hooks.TaylorSeerCacheConfig(cache_identifiers=[r"transformer_blocks\.\d+\.(attn1|ff)"])
 
 

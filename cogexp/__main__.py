@@ -1,0 +1,59 @@
+"""`python -m cogexp`: which command, and the exit code. 0 done, 1 a run failed, 2 a wrong request, 130 interrupted."""
+
+from __future__ import annotations
+
+import sys
+
+from cogexp.spec import SpecError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except SpecError as error:
+        print(f"cogexp: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _dispatch(words: list[str]) -> int:
+    """Import only what the command needs: --help and --version answer at once."""
+    from cogexp.cli import help as texts
+
+    command = words[0] if words and words[0] in texts.COMMANDS else ""
+    rest = words[1:] if command else words
+    if "--version" in rest:
+        from cogexp import __version__
+
+        print(f"cogexp {__version__}")
+        return 0
+    if any(word in ("-h", "--help") for word in rest):
+        print(_help(command), end="")
+        return 0
+    if command == "measure":
+        from cogexp.cli import measure
+
+        return measure.command(rest)
+    if command == "fetch":
+        from cogexp.cli import fetch
+
+        return fetch.command(rest)
+    from cogexp.cli import compose, runs
+
+    parsed = compose.parse_words(rest)
+    return compose.ask_hydra(parsed, rest) if parsed.passthrough else runs.command(parsed)
+
+
+def _help(command: str) -> str:
+    from cogexp.cli import help as texts
+    from cogexp.cli.paths import conf_dir
+
+    by_command = {"measure": texts.MEASURE, "fetch": texts.FETCH}
+    return by_command.get(command) or texts.main_help(conf_dir())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

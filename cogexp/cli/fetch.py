@@ -1,0 +1,58 @@
+"""`fetch`: everything a setting needs, downloaded and checked once, with its licence."""
+
+from __future__ import annotations
+
+from cogexp.build import build_downloads
+from cogexp.catalog import VARIANTS
+from cogexp.cli import compose
+from cogexp.cli.runs import second_interrupt_leaves, show_log_lines
+from cogexp.spec import MetricsSpec, ModelSpec
+from cogexp.terminal import Progress, for_stderr
+
+GIB = 2**30
+
+
+def command(argv: list[str]) -> int:
+    """0 when everything is here, 1 when something could not be had."""
+    words = compose.parse_words(argv)
+    model, metrics, settings = build_downloads(compose.compose_jobs(words)[0])
+    show_log_lines(settings.debug)
+    second_interrupt_leaves()
+    progress = for_stderr()
+    failures = _checkpoint(model, progress) + _networks(metrics, progress)
+    return 1 if failures else 0
+
+
+def _checkpoint(model: ModelSpec, progress: Progress) -> int:
+    from cogexp.engine import checkpoints
+
+    variant = VARIANTS[model.name]
+    if variant.embedded or model.weights == "random":
+        progress.say(f"model {variant.name}: nothing to fetch ({variant.license})")
+        return 0
+    progress.say(f"model {variant.name}: {model.source}, licence: {variant.license}")
+    try:
+        folder = checkpoints.locate(model)
+    except checkpoints.MissingCheckpoint as error:
+        progress.say(f"model {variant.name}: {error}")
+        return 1
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    progress.say(f"model {variant.name}: complete, {size / GIB:.1f} GiB in {folder}")
+    return 0
+
+
+def _networks(metrics: MetricsSpec, progress: Progress) -> int:
+    from cogexp.metrics.fetch import fetch, needed
+
+    failures = 0
+    for weights in needed(metrics.names, metrics.clip_model):
+        progress.say(f"metric network {weights.name}: licence: {weights.license}")
+    try:
+        fetched = fetch(metrics.names, metrics.clip_model)
+    except OSError as error:
+        progress.say(f"metric networks: {' '.join(str(error).split())[:200]}")
+        failures = 1
+    else:
+        for weights in fetched:
+            progress.say(f"metric network {weights.name}: fetched and checked")
+    return failures

@@ -1,0 +1,102 @@
+"""`--help`: what the commands are, what the groups hold, and examples to copy. Standard library only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+COMMANDS = {
+    "measure": "metrics of any video:  python -m cogexp measure clip.mp4 --prompt 'two wolves'",
+    "fetch": "download and check everything a setting needs, once; then it all works offline",
+}
+
+USAGE = """\
+cogexp - which setting of CogVideoX should I use?
+
+usage: python -m cogexp [COMMAND] [group=choice] [group.key=value] [options]
+
+Without a command it makes one clip at a setting, upscales it, measures it and records it in
+outputs/runs/<run_id>/. The same setting again finds its record and is done.
+
+examples
+  python -m cogexp resolution=512x288 upscaler=esrgan           one run
+  python -m cogexp resolution=640x384 resolution.frames=17      any WxH divisible by 16
+  python -m cogexp prompt.text="a red fox, still camera"        your own prompt, commas and all
+  python -m cogexp -m resolution=512x288,384x224 upscaler=none,lanczos,esrgan seed=0,1
+                                                                a sweep: every combination
+  python -m cogexp model=cogvideox-5b optimization=balanced     the real model on a GPU
+  python -m cogexp model=cogvideox-2b model.weights=random      full size, no download: memory and speed
+  python -m cogexp --config-path outputs/runs/RUN_ID            that run again, with force=true to repeat it
+"""
+
+OPTIONS = """\
+options
+  -m, --multirun     run every combination of comma-separated values
+  --cfg job          print the composed configuration and stop
+  --config-path DIR  a folder with config.yaml, such as a run's
+  --version          print the version
+  -h, --help         this text; COMMAND --help tells more of a command
+
+top-level keys
+  seed=0  device=auto|cpu|cuda  outputs=DIR  study=NAME  force=true  strict=false  debug=true  store_gb=20
+
+exit codes: 0 done, 1 a run failed (the others went on), 2 the request was wrong (nothing ran), 130 interrupted
+"""
+
+
+def main_help(conf: Path) -> str:
+    """The whole text; the groups and their choices are read from conf/."""
+    commands = "".join(f"  {name:<12} {text}\n" for name, text in COMMANDS.items())
+    return f"{USAGE}\ncommands\n{commands}\ngroups (the first line of each file in conf/ says what it is for)\n{groups(conf)}\n{OPTIONS}"
+
+
+def groups(conf: Path) -> str:
+    """A line a group: its choices and, for sizes, that any WxH goes."""
+    lines = []
+    for folder in sorted(path for path in conf.iterdir() if path.is_dir() and not path.name.startswith("_")):
+        names = sorted((file.stem for file in folder.glob("*.yaml")), key=_by_size)
+        if folder.name == "resolution":
+            names.append("or any WxH")
+        lines.append(_wrapped(f"  {folder.name:<13}", names))
+    return "".join(lines)
+
+
+def _by_size(name: str) -> tuple[int, str]:
+    width = name.partition("x")[0]
+    return (int(width) if width.isdigit() else -1, name)
+
+
+def _wrapped(head: str, names: list[str], width: int = 100) -> str:
+    lines, line = [], head
+    for index, name in enumerate(names):
+        word = name + ("," if index < len(names) - 1 else "")
+        if len(line) + len(word) + 1 > width:
+            lines.append(line)
+            line = " " * len(head)
+        line += f" {word}"
+    return "\n".join([*lines, line]) + "\n"
+
+
+MEASURE = """\
+usage: python -m cogexp measure FILE... [--prompt TEXT] [--json] [metrics=fast|default|all] [metrics.KEY=VALUE] [device=cuda]
+
+Metrics of any video that decord or PyAV can read, at the evaluation height, so that sizes can be compared.
+--prompt TEXT  what the video should show; without it clip_score is skipped
+--json         a list of objects on stdout, nothing else
+What lacks its weights is skipped with the reason; get them with: python -m cogexp fetch metrics=default
+
+examples
+  python -m cogexp measure clip.mp4 metrics=fast
+  python -m cogexp measure a.mp4 b.mp4 --prompt "two wolves" --json > scores.json
+"""
+
+FETCH = """\
+usage: python -m cogexp fetch [model=NAME] [metrics=PRESET] [group=choice]
+
+Downloads what the setting needs and does not find on this machine: the checkpoint (safetensors only, from the
+hub into its usual cache) and the networks of the metrics. Prints each licence. Interrupted, it resumes.
+Afterwards the setting runs offline.
+
+examples
+  python -m cogexp fetch model=cogvideox-2b
+  python -m cogexp fetch metrics=default
+"""

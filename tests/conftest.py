@@ -1,0 +1,22 @@
+"""Shared by all tests: nothing reaches a network, a W&B account or a GPU unless a test asks for it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+# Before any library reads them. A developer's key must never turn a test into an upload.
+os.environ["WANDB_MODE"] = "offline"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+for secret in ("WANDB_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+    os.environ.pop(secret, None)
+
+
+@pytest.fixture(autouse=True)
+def _no_checkpoints(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies in a developer's caches must not decide a test."""
+    empty = tmp_path_factory.getbasetemp() / "no-hub"
+    monkeypatch.setenv("HF_HUB_CACHE", str(empty))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path_factory.getbasetemp() / "no-torch-hub"))

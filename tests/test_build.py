@@ -1,0 +1,180 @@
+"""Building specs: what is automatic, what is strict, what is snapped, and identity from content."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cogexp import catalog, choose, machine
+from cogexp.build import build, build_downloads
+from cogexp.spec import ResolutionSpec, SpecError
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    return {"model": {"name": "nano"}, "device": "cpu", "prompt": {"text": "two wolves"}, **changes}
+
+
+def test_defaults_are_the_authors_choice_for_each_variant() -> None:
+    for variant in catalog.VARIANTS.values():
+        if variant.image_to_video:
+            continue
+        spec = build(config(model={"name": variant.name})).spec
+        assert (spec.resolution.width, spec.resolution.height) == variant.native
+        assert spec.resolution.frames == variant.native_frames
+        assert (spec.sampler.scheduler, spec.sampler.steps) == (variant.scheduler, variant.steps)
+        assert spec.sampler.dynamic_cfg == variant.dynamic_cfg
+
+
+def test_automatic_choices_are_told() -> None:
+    resolved = build(
+        config(model={"name": "cogvideox-5b"}, resolution={"width": 512, "height": 288})
+    ).resolved
+    assert resolved["sampler"].startswith("dpm")
+    assert "720x480" in resolved["resolution"]
+    assert resolved["model.dtype"] == "float32 on cpu"
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "height", "legal"),
+    [
+        ("cogvideox-2b", 512, 288, True),
+        ("cogvideox-5b", 1360, 768, True),
+        ("cogvideox-1.5-5b", 1360, 768, True),
+        ("cogvideox-1.5-5b", 768, 1360, False),
+        ("cogvideox-1.5-5b", 1376, 768, False),
+    ],
+)
+def test_sizes_that_each_variant_accepts(name: str, width: int, height: int, legal: bool) -> None:
+    request = config(model={"name": name}, resolution={"width": width, "height": height})
+    if legal:
+        assert build(request).spec.resolution.name == f"{width}x{height}"
+    else:
+        with pytest.raises(SpecError, match=r"resolution must be at most 1360x768"):
+            build(request)
+
+
+def test_image_to_video_takes_its_native_size_only_and_an_image(tmp_path: Path) -> None:
+    image = tmp_path / "first.png"
+    image.write_bytes(b"not read yet")
+    prompt = {"text": "a wolf", "image": str(image)}
+    spec = build(config(model={"name": "cogvideox-5b-i2v"}, prompt=prompt)).spec
+    assert spec.resolution.name == "720x480"
+    with pytest.raises(SpecError, match="must be 720x480"):
+        build(
+            config(
+                model={"name": "cogvideox-5b-i2v"}, prompt=prompt, resolution={"width": 512, "height": 288}
+            )
+        )
+
+
+def test_a_users_file_counts_by_content_not_by_place(tmp_path: Path) -> None:
+    def run_id(name: str, content: bytes) -> str:
+        file = tmp_path / name
+        file.write_bytes(content)
+        return build(
+            config(model={"name": "cogvideox-5b-i2v"}, prompt={"text": "a wolf", "image": str(file)})
+        ).spec.run_id
+
+    assert run_id("a.png", b"one") == run_id("b.png", b"one")
+    assert run_id("a.png", b"one") != run_id("c.png", b"two")
+
+
+def test_strict_false_snaps_and_says_so() -> None:
+    request = build(config(strict=False, resolution={"width": 500, "height": 290, "frames": 12}))
+    assert (request.spec.resolution.width, request.spec.resolution.height) == (496, 288)
+    assert request.spec.resolution.frames == 9
+    assert "snapped from 500x290 to 496x288" in request.resolved["resolution"]
+    assert "snapped from 12 to 9" in request.resolved["resolution.frames"]
+
+
+@given(width=st.integers(1, 5000), height=st.integers(1, 5000), frames=st.integers(1, 1000))
+def test_snapping_always_gives_what_strict_accepts(width: int, height: int, frames: int) -> None:
+    for name in ("nano", "cogvideox-5b", "cogvideox-1.5-5b"):
+        size = {"width": width, "height": height, "frames": frames}
+        snapped = build(config(model={"name": name}, strict=False, resolution=size)).spec.resolution
+        kept = {"width": snapped.width, "height": snapped.height, "frames": snapped.frames}
+        assert build(config(model={"name": name}, resolution=kept)).spec.resolution == snapped
+
+
+def test_run_id_is_content() -> None:
+    spec = build(config()).spec
+    assert spec.run_id == build(config()).spec.run_id
+    assert spec.run_id.startswith("nano-512x288-none-s0-")
+    for changed in (
+        dataclasses.replace(spec, seed=1),
+        dataclasses.replace(spec, sampler=dataclasses.replace(spec.sampler, steps=21)),
+        dataclasses.replace(spec, prompt=dataclasses.replace(spec.prompt, text="three wolves")),
+        dataclasses.replace(spec, resolution=ResolutionSpec(width=512, height=288, frames=17, fps=8)),
+    ):
+        assert changed.run_id != spec.run_id
+    assert json.loads(json.dumps(spec.to_dict())) == spec.to_dict()
+
+
+def test_tracking_device_and_paths_do_not_change_the_identity() -> None:
+    around = {
+        "tracking": {"mode": "online"},
+        "outputs": "elsewhere",
+        "study": "s",
+        "force": True,
+        "store_gb": 1,
+    }
+    assert build(config(**around)).spec.run_id == build(config()).spec.run_id
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def insert(total_gib: float, here: tuple[str, ...]) -> None:
+        monkeypatch.setattr(machine, "gpu", lambda: machine.Gpu(name="Test card", total_gib=total_gib))
+        monkeypatch.setattr(machine, "checkpoint_is_here", lambda hub_id: hub_id in here)
+
+    return insert
+
+
+def test_model_auto_without_a_gpu_is_nano(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "gpu", lambda: None)
+    request = build(config(model={"name": "auto"}, device="auto"))
+    assert request.spec.model.name == "nano"
+    assert "no CUDA device" in request.resolved["model"]
+
+
+def test_model_auto_takes_the_best_that_fits_and_is_here(card: Any) -> None:
+    size = {"width": 512, "height": 288}
+    card(80, ("THUDM/CogVideoX-2b", "THUDM/CogVideoX-5b"))
+    assert choose.choose_model(**size, frames=0, weights="pretrained", device="cuda")[0] == "cogvideox-5b"
+    card(24, ("THUDM/CogVideoX-2b", "THUDM/CogVideoX-5b"))
+    assert choose.choose_model(**size, frames=0, weights="pretrained", device="cuda")[0] == "cogvideox-2b"
+    card(80, ())
+    name, why = choose.choose_model(**size, frames=0, weights="pretrained", device="cuda")
+    assert name == "nano"
+    assert "fetch model=cogvideox-5b" in why
+
+
+def test_plain_peak_agrees_with_measured_figures() -> None:
+    """The weights of 5b in bf16 are published as 19.764 GiB (diffusers-torchao); an untiled decode of 720x480
+    peaks at 14.74 GiB and one of 512x288 at 6.29 GiB with diffusers 0.42."""
+    five = catalog.VARIANTS["cogvideox-5b"]
+    assert catalog.plain_peak_gib(five, 720, 480, 49) == pytest.approx(19.764 + 14.74, rel=0.01)
+    assert catalog.plain_peak_gib(five, 512, 288, 49) == pytest.approx(19.764 + 6.29, rel=0.01)
+
+
+def test_the_embedded_model_cannot_be_pointed_elsewhere(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"model\.path"):
+        build(config(model={"name": "nano", "path": str(tmp_path)}))
+
+
+def test_a_checkpoint_folder_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text("{}")
+    spec = build(config(model={"name": "cogvideox-5b", "path": str(tmp_path)})).spec
+    assert spec.model.source == str(tmp_path)
+
+
+def test_fetch_needs_no_first_frame() -> None:
+    model, metrics, _ = build_downloads(config(model={"name": "cogvideox-5b-i2v"}, metrics={"names": "fast"}))
+    assert model.source == "THUDM/CogVideoX-5b-I2V"
+    assert "tear" in metrics.names
