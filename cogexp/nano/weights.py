@@ -34,7 +34,7 @@ def trained(folder: Path = FOLDER) -> bool:
 
 
 def fingerprint(folder: Path = FOLDER) -> str:
-    """What the model is, for identities and store keys: a hash of its weights or 'random-<seed>-v<version>'."""
+    """What the model is, for identities and store keys: a hash of its weights or 'random-<seed>-v1'."""
     random = f"random-{RANDOM_SEED}-v{ARCH_VERSION}"
     if not trained(folder):
         return random

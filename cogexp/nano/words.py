@@ -18,12 +18,12 @@ CAMERAS = ("still", "pan left", "pan right")
 # Words that carry no attribute. Training captions use them as well, so they do no harm in a user's prompt.
 _FUNCTION = (
     "a an the of in on at to and with is are by through across along beside under over into from "
-    "while during as its their there that"
+    "while during as its their there that facing towards lone"
 )
 _STYLE = (
     "disney like pixar style sense space depth cartoon animated animation film movie scene video clip "
     "cinematic beautiful cute friendly soft warm light gentle quiet wide view world picture colorful "
-    "sky camera moon sun star water snow tree hill flower sand grass cloud group animal pair lone"
+    "sky camera moon sun star water snow tree hill flower sand grass cloud group animal pair"
 )
 
 # Korean particles and endings that may follow a noun.
