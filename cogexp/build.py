@@ -7,7 +7,7 @@ key. Automatic values ("auto") are resolved here, once, and each choice is retur
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +145,8 @@ def _model(
                 f"for example: model=cogvideox-5b"
             )
         size = Section(config, "resolution", RESOLUTION_KEYS)
-        wanted = (size.integer_or_auto(key, 0) for key in ("width", "height", "frames"))
-        name, why = choose_model(*wanted, weights=weights, device=settings.device)
+        width, height, frames = (size.integer_or_auto(key, 0) for key in RESOLUTION_KEYS[:3])
+        name, why = choose_model(width, height, frames, weights=weights, device=settings.device)
         resolved["model"] = why
     variant = catalog.VARIANTS[name]
     source: str | None = variant.hub_id
@@ -208,12 +208,16 @@ def _sampler(config: Mapping[str, Any], variant: catalog.Variant, resolved: dict
 
 
 def _optimization(config: Mapping[str, Any]) -> OptimizationSpec:
-    flags = ("vae_tiling", "vae_slicing", "fuse_qkv", "channels_last")
-    choices = ("offload", "layerwise_cast", "cache", "compile")
-    section = Section(config, "optimization", flags + choices)
+    section = Section(config, "optimization", tuple(field.name for field in fields(OptimizationSpec)))
     return OptimizationSpec(
-        **{key: section.boolean(key, False) for key in flags},
-        **{key: section.text(key, "none") for key in choices},
+        offload=section.text("offload", "none"),
+        vae_tiling=section.boolean("vae_tiling", False),
+        vae_slicing=section.boolean("vae_slicing", False),
+        layerwise_cast=section.text("layerwise_cast", "none"),
+        cache=section.text("cache", "none"),
+        compile=section.text("compile", "none"),
+        fuse_qkv=section.boolean("fuse_qkv", False),
+        channels_last=section.boolean("channels_last", False),
     )
 
 

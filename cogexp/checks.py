@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -119,8 +120,7 @@ def _whole(section: Section, key: str, value: object, rule: str, default: int) -
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        finite = isinstance(value, float) and value == value and abs(value) != float("inf")
-        nearest = round(value) if finite else default  # type: ignore[arg-type]
+        nearest = round(value) if isinstance(value, float) and math.isfinite(value) else default
         raise section._wrong(key, rule, value, f"nearest: {nearest}")
     return value
 

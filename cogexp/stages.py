@@ -97,13 +97,12 @@ def native_frames(attempt: Attempt, store: Store, progress: Progress) -> Iterato
             advance(sum(map(len, chunks)))
             yield chunk
     clip = np.concatenate(chunks)
-    meter.current = "decode"
+    meter.current = "decode"  # the last chunk was written since
     if clip.max() <= BLACK_LEVEL:
         raise InvalidFrames(
             f"every frame is black (brightest pixel {clip.max()} of 255); 16-bit overflow is the usual cause: "
             "try model.dtype=bfloat16 or float32"
         )
-    meter.current = None
     costs = {name: meter.stages[name] for name in ("encode", "denoise", "decode")}
     store.save("decode", key, {"frames": torch.from_numpy(clip)}, costs)
 
@@ -144,8 +143,7 @@ def stream(attempt: Attempt, chunks: Iterator[np.ndarray], progress: Progress) -
                 enlarged += [frame for index, frame in enumerate(large, done) if index in shown]
                 done += len(large)
                 advance(done)
-        meter.current = "write"
-    meter.current = None
+        meter.current = "write"  # closing the files
     attempt.files |= {"native": "native.mp4"} | ({"upscaled": "upscaled.mp4"} if upscaler else {})
     return Clips(
         native=np.concatenate(native),

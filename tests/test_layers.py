@@ -59,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "video",
     },
     "__main__": {"cli", "spec"},
-    "__init__": {"run", "spec", "record"},
+    "__init__": {"build", "run", "spec", "record"},
 }
 
 # Rooms that answer --help, refuse a request or read a record: importing them must cost no heavy library.

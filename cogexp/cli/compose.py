@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -30,6 +30,14 @@ from cogexp.spec import SpecError
 TEXT_KEYS = ("prompt.text", "prompt.negative", "study")
 
 
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are requests refused like any other."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise SpecError instead of printing usage and leaving."""
+        raise SpecError(f"{message}; python -m cogexp --help lists the options")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Words:
     """Parsed command-line words. `passthrough` asks Hydra itself (--cfg, --info ...)."""
@@ -43,7 +51,7 @@ class Words:
 
 def parse_words(argv: list[str]) -> Words:
     """Split Hydra's options from overrides; the text keys are quoted for Hydra's grammar."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--run", "-r", action="store_true")
     parser.add_argument("--config-path", "-cp")
@@ -54,7 +62,6 @@ def parse_words(argv: list[str]) -> Words:
     parser.add_argument("--info", "-i", nargs="?", const="all")
     parser.add_argument("--hydra-help", action="store_true")
     parser.add_argument("--shell-completion", "-sc", action="store_true")
-    parser.error = _refuse  # type: ignore[method-assign]
     known, rest = parser.parse_known_args(argv)
     for word in rest:
         if word.startswith("-"):
@@ -83,10 +90,6 @@ def parse_words(argv: list[str]) -> Words:
 
 def _has_defaults(file: Path) -> bool:
     return any(line.startswith("defaults:") for line in file.read_text(encoding="utf-8").splitlines())
-
-
-def _refuse(message: str) -> None:
-    raise SpecError(f"{message}; python -m cogexp --help lists the options")
 
 
 def _nearest_command(word: str) -> str:

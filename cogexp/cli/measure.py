@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ from cogexp.terminal import for_stderr
 
 def command(argv: list[str]) -> int:
     """0 when every file was measured, 1 when one could not be read, 2 when the request was wrong."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = compose.Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--prompt")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("words", nargs="*")
-    parser.error = _refuse  # type: ignore[method-assign]
     # Files and overrides may come in any order around the options.
     options = parser.parse_intermixed_args(argv)
     overrides = [w for w in options.words if "=" in w and not Path(w).exists()]
@@ -35,10 +33,6 @@ def command(argv: list[str]) -> int:
     show_log_lines(request.settings.debug)
     second_interrupt_leaves()
     return _measure_all(files, options.prompt, options.json, request)
-
-
-def _refuse(message: str) -> None:
-    raise SpecError(f"{message}; python -m cogexp measure --help")
 
 
 def _measure_all(files: list[Path], prompt: str | None, as_json: bool, request: Any) -> int:

@@ -17,17 +17,17 @@ GIB = 2**30
 class Meter:
     """Adds up time and takes the highest peaks per stage; stages may be entered many times, not nested.
 
-    `stages` has the keys of record.json. `current` names the stage under way: where an error came from.
+    `stages` has the keys of record.json. `current` names the stage entered last: where an error came from.
     """
 
     def __init__(self, device: str) -> None:
         self.stages: dict[str, dict[str, Any]] = {}
-        self.current: str | None = None
+        self.current = "load"
         self._cuda = torch.device(device) if device.startswith("cuda") else None
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Measure the block as (a part of) `stage`. After an error `current` still names the stage."""
+        """Measure the block as (a part of) `stage`."""
         self.current = stage
         cost = self.stages.setdefault(
             stage,
@@ -56,7 +56,6 @@ class Meter:
                     cost[key] = max(cost[key] or 0.0, peak / GIB)
             cost["seconds"] += time.perf_counter() - started
             cost["rss_gib"] = max(cost["rss_gib"], _peak_rss() / GIB)
-        self.current = None
 
     def reuse(self, stage: str, cost: dict[str, Any]) -> None:
         """`stage` came out of the store: record what it cost when it ran."""

@@ -43,7 +43,7 @@ REQUESTS: list[tuple[list[str], tuple[str, ...]]] = [
     # types, nulls, numbers
     (["upscaler=null"], ("upscaler", "null")),
     (["sampler.steps=ten"], ("sampler.steps", "'ten'")),
-    (["sampler.steps=2.5"], ("sampler.steps", "2.5")),
+    (["sampler.steps=2.5"], ("sampler.steps", "2.5", "nearest: 2")),
     (["sampler.steps=0"], ("sampler.steps", "from 1", "nearest: 1")),
     (["sampler.guidance=nan"], ("sampler.guidance", "nan")),
     (["sampler.guidance=0.5"], ("sampler.guidance", "nearest: 1")),
