@@ -71,7 +71,7 @@ def build(config: Mapping[str, Any]) -> Request:
     strict = top.boolean("strict", True)
     settings = _settings(config, top)
     variant, model = _model(config, settings, resolved)
-    resolution = _resolution(config, variant, strict, resolved)
+    resolution = _resolution(config, variant, strict, resolved, trained=model.weights != "random")
     return Request(
         spec=RunSpec(
             model=model,
@@ -170,7 +170,12 @@ def _model(
 
 
 def _resolution(
-    config: Mapping[str, Any], variant: catalog.Variant, strict: bool, resolved: dict[str, str]
+    config: Mapping[str, Any],
+    variant: catalog.Variant,
+    strict: bool,
+    resolved: dict[str, str],
+    *,
+    trained: bool,
 ) -> ResolutionSpec:
     section = Section(config, "resolution", RESOLUTION_KEYS)
     width = section.integer_or_auto("width", variant.native[0])
@@ -187,7 +192,7 @@ def _resolution(
     ):
         if problem:
             raise SpecError(f"{key} {problem}")
-    if note := catalog.off_trained_grid(variant, width, height, frames):
+    if note := catalog.off_trained_grid(variant, width, height, frames) if trained else None:
         resolved["resolution"] = "; ".join(filter(None, (resolved.get("resolution"), note)))
     return resolution
 

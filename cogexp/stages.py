@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("cogexp")
 
 BLACK_LEVEL = 2  # a clip whose brightest pixel is this dark is no night scene, it is an overflow
-SHOWN = 6  # frames on the contact sheet
+SHOWN = 4  # frames on the contact sheet
 GPU_CHUNK, CPU_CHUNK = 4, 1  # frames upscaled at once; on a CPU more at once is no faster
 
 
@@ -220,9 +220,12 @@ def draw(attempt: Attempt, clips: Clips) -> None:
         contact_sheet(
             clips.native[clips.shown],
             clips.upscaled_shown,
+            frame_numbers=clips.shown,
+            fps=spec.resolution.fps,
             title=spec.prompt.text,
+            fallback_title=f"prompt: {spec.prompt.name}",
             subtitle=subtitle,
-            caption_rows=rows,
+            rows=rows,
             out=attempt.folder / "contact_sheet.png",
         )
     attempt.files["contact_sheet"] = "contact_sheet.png"

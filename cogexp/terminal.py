@@ -52,7 +52,7 @@ class Lines:
 
         yield advance
         count = f" {last}/{total}" if total else ""
-        self.say(f"{name:<10}{count}  {time.perf_counter() - started:.1f} s")
+        self.say(f"{name:<18}{count}  {time.perf_counter() - started:.1f} s")
 
 
 class Bars:
@@ -71,7 +71,7 @@ class Bars:
 
         self._console = Console(stderr=True, highlight=False)
         self._bars = RichProgress(
-            TextColumn("{task.description:<10}"),
+            TextColumn("{task.description:<18}"),
             BarColumn(bar_width=32),
             MofNCompleteColumn(),
             TimeElapsedColumn(),

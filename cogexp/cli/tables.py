@@ -76,7 +76,7 @@ def _costs(record: Record) -> Table:
             name,
             f"{cost['seconds']:.1f}",
             number(cost.get("peak_allocated_gib")),
-            number(cost.get("rss_gib")),
+            f"{cost['rss_gib']:.2f}",
             reused,
         )
     return table

@@ -1,0 +1,40 @@
+"""What the README promises in commands is what CI runs and what the command line knows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from cogexp.cli.compose import compose_jobs, parse_words
+from cogexp.cli.help import COMMANDS
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    command = next(line for line in README.splitlines() if line.endswith(".venv/bin/pytest"))
+    assert command in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+def test_every_command_line_in_the_readme_composes() -> None:
+    import shlex
+
+    lines = re.findall(r"^(?:.*&& \.venv/bin/)?python -m cogexp (.*)$", README, flags=re.MULTILINE)
+    assert len(lines) >= 6
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        if words[0] not in COMMANDS:
+            assert compose_jobs(parse_words(words)), line
+
+
+def test_every_choice_of_the_groups_is_in_the_readme() -> None:
+    for group in ("model", "sampler", "upscaler", "prompt", "metrics", "tracking", "optimization"):
+        row = next(line for line in README.splitlines() if line.startswith(f"| `{group}`"))
+        for file in (ROOT / "conf" / group).glob("*.yaml"):
+            assert file.stem in row, f"{group}={file.stem} is not in the README's table"
+
+
+def test_files_that_the_readme_links_to_exist() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target

@@ -1,0 +1,91 @@
+"""The contact sheet: everything is on the page, at any size, and text never leaves it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cogexp import sheet
+from cogexp.sheet import WIDTH, Detail, busiest, contact_sheet, font_for, wrap, writable
+
+
+def noise(frames: int, height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (frames, height, width, 3), np.uint8)
+
+
+def draw(
+    out: Path, native: np.ndarray, upscaled: np.ndarray | None = None, title: str = "two wolves"
+) -> np.ndarray:
+    contact_sheet(
+        native,
+        upscaled,
+        frame_numbers=range(len(native)),
+        fps=8,
+        title=title,
+        fallback_title="prompt: custom",
+        subtitle="nano · 512x288 · seed 0",
+        rows=[("native/motion_px", "1.25"), ("denoise seconds", "20.1")],
+        out=out,
+    )
+    return np.asarray(Image.open(out))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (288, 512), (512, 288), (768, 1360), (80, 1024)], ids=str)
+@pytest.mark.parametrize("frames", [1, 4])
+def test_any_size_fits_the_page(tmp_path: Path, size: tuple[int, int], frames: int) -> None:
+    page = draw(tmp_path / "sheet.png", noise(frames, *size), noise(frames, 2 * size[0], 2 * size[1]))
+    assert page.shape[1] == WIDTH
+    assert 300 < page.shape[0] < 2500
+    # The margins stay paper: nothing is drawn over the edge.
+    for edge in (page[:, :40], page[:, -40:], page[:30], page[-30:]):
+        assert (edge == sheet.PAPER).all()
+
+
+def test_the_frames_are_on_the_page_in_order(tmp_path: Path) -> None:
+    colours = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (200, 200, 30)]
+    native = np.stack([np.full((90, 160, 3), colour, np.uint8) for colour in colours])
+    page = draw(tmp_path / "sheet.png", native)
+    middles = [int(np.argwhere((page == colour).all(2))[:, 1].mean()) for colour in colours]
+    assert middles == sorted(middles)
+
+
+def test_a_long_prompt_is_wrapped_not_cut(tmp_path: Path) -> None:
+    face = font_for("", 36)
+    text = "wolves " * 60 + "x" * 300
+    lines = wrap(text, face, 1000)
+    assert all(face.getlength(line) <= 1000 for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert (
+        draw(tmp_path / "a.png", noise(1, 64, 64), title=text).shape[0]
+        > draw(tmp_path / "b.png", noise(1, 64, 64)).shape[0]
+    )
+
+
+def test_the_detail_is_where_the_structure_is() -> None:
+    frame = np.full((288, 512, 3), 90, np.uint8)
+    frame[200:260, 300:400] = noise(1, 60, 100)[0]
+    window = busiest(frame)
+    assert (window.height, window.width) == (72, 128)
+    assert window.top <= 200 < window.top + window.height
+    assert window.left <= 340 < window.left + window.width
+    assert busiest(np.zeros((64, 64, 3), np.uint8)) == Detail(0, 0, 16, 16)
+
+
+def test_text_that_no_font_can_write_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet, "_system_font", lambda language: None)
+    assert not writable("늑대 두 마리")
+    assert writable("Zwei Wölfe, a “Disney-like” sense of space…")
+    korean = draw(tmp_path / "a.png", noise(1, 64, 64), title="늑대 두 마리")
+    np.testing.assert_array_equal(korean, draw(tmp_path / "b.png", noise(1, 64, 64), title="prompt: custom"))
+
+
+@pytest.mark.skipif(sheet._system_font("ko") is None, reason="no font with Hangul on this machine")
+def test_korean_is_drawn_in_hangul() -> None:
+    box = font_for("늑대", 40).getmask("늑").getbbox()
+    other = font_for("늑대", 40).getmask("대").getbbox()
+    assert box is not None
+    assert font_for("늑대", 40).getmask("늑") != font_for("늑대", 40).getmask("대")
+    assert other is not None
