@@ -378,8 +378,20 @@ def test_a_hanging_service_is_left_behind(
     began = time.monotonic()
     tracked = tracker.finish(example_record(tmp_path / "run"), tmp_path / "run")
     assert time.monotonic() - began < 0.9
-    assert tracked.problem == "no answer within 0 s"
+    assert tracked.problem == "no answer within 0.2 s"
     assert "`wandb sync " in said[-1]
+
+
+def test_without_wandb_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    said: list[str] = []
+    tracker = make_tracker("auto", project="p", entity=None, folder=tmp_path / "out", say=said.append)
+    start(tracker, example_spec())
+    tracker.progress("load", 1.0)
+    assert tracker.finish(example_record(tmp_path / "run"), tmp_path / "run").mode == "off"
+    assert len(said) == 1
+    assert said[0].startswith("W&B: not tracked: ")
+    assert "wandb" in said[0]
 
 
 # ---------------------------------------------------------------- never asks, never waits long
@@ -400,6 +412,41 @@ tracked = tracker.finish(record, folder / "run")
 print(f"TOOK {time.monotonic() - began:.1f}")
 print("MODE", tracked.mode, tracked.problem)
 """
+
+
+KILLED = """
+import sys, psutil
+from pathlib import Path
+from tests.test_tracking import example_record, example_spec, start
+from cogexp.tracking import make_tracker
+def kill_service():
+    (service,) = [child for child in psutil.Process().children() if child.name().startswith("wandb-core")]
+    service.kill()
+    service.wait()
+folder = Path(sys.argv[2])
+record = example_record(folder / "run")
+say = lambda line: print("SAID", line)
+tracker = make_tracker(sys.argv[1], project="p", entity=None, folder=folder / "out", say=say)
+for when in ("during the first run", "after the second", "never"):
+    start(tracker, example_spec())
+    if when == "during the first run": kill_service()
+    print("MODE", when, tracker.finish(record, folder / "run").problem)
+    if when == "after the second": kill_service()
+"""
+
+
+def test_a_service_that_died_is_replaced(tmp_path: Path) -> None:
+    """Only the run that was open when it died is not whole in W&B; the process ends without a traceback."""
+    command = [sys.executable, "-c", KILLED, "offline", str(tmp_path)]
+    run = subprocess.run(
+        command, env=environment(tmp_path / "home"), cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    offline, lost, first, second, third = run.stdout.splitlines()
+    assert offline.startswith("SAID W&B: offline")
+    assert "the record on disk has everything" in lost
+    assert not first.endswith("None")
+    assert (second, third) == ("MODE after the second None", "MODE never None")
 
 
 def words(output: str) -> dict[str, str]:
@@ -473,8 +520,8 @@ def test_a_silent_server_is_given_up(tmp_path: Path) -> None:
         whole = time.monotonic() - began
     assert found["MODE"] == "offline None"
     assert "the server did not open the run" in found["SAID"]
-    assert 3 <= float(found["TOOK"]) < 10
-    assert whole < 18, "nor does it hold the process at its end"
+    assert 3 <= float(found["TOOK"]) < 15
+    assert whole - float(found["TOOK"]) < 11, "nor does it hold the process at its end"
     run_id = example_spec().run_id
     (folder,) = (tmp_path / "out" / "wandb").glob(f"offline-run-*-{run_id}")
     (run,) = inspect(folder, "--summary")

@@ -6,7 +6,6 @@ A fault of W&B never hurts a run: each is told once in one line, and the record 
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,16 @@ from typing import Any
 
 from cogexp.record import RECORD_FILE, Record, redact
 from cogexp.tracking import payload
+from cogexp.tracking.guard import Hung, broke_service, line, within
 from cogexp.tracking.online import prepare_environment, why_offline
 from cogexp.tracking.tracker import Tracked
 
 INIT_SECONDS = 10.0
+OPEN_SECONDS = 30.0  # the probe, a server that is silent, and then the opening offline
+PROGRESS_SECONDS = 5.0
 UPLOAD_SECONDS = 20.0  # W&B gives up on uploads then; they stay on disk for `wandb sync`
 FINISH_SECONDS = 28.0  # and this is when we stop waiting for W&B itself
+RENEW_SECONDS = 3.0
 RETRY_SECONDS = 600.0  # a server that failed is not tried again before
 TAG_LENGTH = 64
 
@@ -42,27 +45,30 @@ class WandbTracker:
     def start(
         self, run_id: str, config: Mapping[str, Any], *, study: str | None, name: str, tags: Sequence[str]
     ) -> None:
-        """Open the run online or offline, as the mode and the network allow, within about 15 seconds."""
+        """Open the run online or offline, as the mode and the network allow: in 2 seconds, at worst in 30."""
         plan = _Plan(
             run_id=run_id, config=payload.config(config), study=study, name=name,
             tags=tuple(tag[:TAG_LENGTH] for tag in tags),
         )  # fmt: skip
         self._newest = run_id
-        try:
-            self._runs[run_id] = self._open(plan)
-        # Broad on purpose: W&B raises dozens of types, not all its own, and none may end the run.
-        except Exception as error:  # noqa: BLE001
-            self._say(f"W&B: not tracked: {_line(error)}; the record on disk has everything")
+        opened = within(OPEN_SECONDS, lambda: self._open(plan))
+        if opened.fault and broke_service(opened.fault):
+            self._renew()
+            if not isinstance(opened.fault, Hung):  # it died since the last run, and a new one serves
+                opened = within(OPEN_SECONDS, lambda: self._open(plan))
+        if opened.fault:
+            self._say(f"W&B: not tracked: {line(opened.fault)}; the record on disk has everything")
+        else:
+            self._runs[run_id] = opened.value
 
     def progress(self, stage: str, seconds: float) -> None:
         """Show the stage's seconds in the summary of the run started last."""
         run = self._runs.get(self._newest or "")
         if run is not None:
-            problem = _within(
-                5.0, lambda: run.summary.update({"stage": stage, f"stage/{stage}_seconds": seconds})
-            )
-            if problem:
-                self._say(f"W&B: {problem}")
+            shown = {"stage": stage, f"stage/{stage}_seconds": seconds}
+            fault = within(PROGRESS_SECONDS, lambda: run.summary.update(shown)).fault
+            if fault:  # the run stays open: its end tries again
+                self._say(f"W&B: {line(fault)}")
 
     def finish(self, record: Record, folder: Path) -> Tracked:
         """Log the record and its files and close the run, within about 30 seconds, come what may."""
@@ -71,13 +77,16 @@ class WandbTracker:
             return Tracked(problem="the run was not opened in W&B")
         mode = "offline" if run.settings.mode == "offline" else "online"
         where = Path(run.settings.sync_dir)
-        problems: list[str] = []
-        stuck = _within(FINISH_SECONDS, lambda: problems.extend(_log_all(run, record, folder)))
-        problem = "; ".join([*problems, *([stuck] if stuck else [])]) or None
+        done = within(FINISH_SECONDS, lambda: _log_all(run, record, folder))
+        problem = "; ".join(done.value or []) or None
+        if done.fault:
+            late = isinstance(done.fault, TimeoutError)
+            problem = f"the upload took more than {UPLOAD_SECONDS:.0f} s" if late else line(done.fault)
+            if broke_service(done.fault):
+                self._renew()
         if problem:
-            self._say(
-                f"W&B: {problem}; the record on disk has everything, and `wandb sync {where}` uploads again"
-            )
+            later = f"`wandb sync {where}` uploads it later"
+            self._say(f"W&B: {problem}; the record on disk has everything, and {later}")
         return Tracked(mode=mode, url=run.url if mode == "online" else None, folder=where, problem=problem)
 
     def _open(self, plan: _Plan) -> Any:
@@ -91,8 +100,10 @@ class WandbTracker:
                 run = self._init(wandb, "online", plan)
                 self._say(f"W&B: {run.url}")
                 return run
+            except ConnectionError:
+                raise  # W&B's own service process, not the server
             except (wandb.Error, TimeoutError, OSError) as error:
-                reason = f"the server did not open the run ({_line(error)})"
+                reason = f"the server did not open the run ({line(error)})"
                 self._offline_until = monotonic() + RETRY_SECONDS
                 if self._runs or wandb.run is not None:
                     raise  # the id stays occupied, and freeing it would end the runs that are open
@@ -133,6 +144,13 @@ class WandbTracker:
         run.define_metric("per_frame/*", step_metric="frame", summary="none")
         run.summary.update({"status": "running"})
         return run
+
+    def _renew(self) -> None:
+        """Let go of a service process that is gone or hangs: the next run and the exit must not meet it."""
+        import wandb
+
+        self._runs.clear()
+        within(RENEW_SECONDS, wandb.teardown)
 
     def _say(self, line: str) -> None:
         """Tell each thing once: a sweep of fifty runs offline says so one time."""
@@ -188,30 +206,5 @@ def _media(record: Record, folder: Path, problems: list[str]) -> dict[str, Any]:
             else:
                 shown[key] = wandb.Image(str(folder / file))
         except (OSError, ValueError, wandb.Error) as error:
-            problems.append(f"{file} is not shown ({_line(error)})")
+            problems.append(f"{file} is not shown ({line(error)})")
     return shown
-
-
-def _within(seconds: float, work: Callable[[], object]) -> str | None:
-    """Do `work` in a thread for at most `seconds`; None, or what went wrong in one line.
-
-    A thread, because W&B's calls wait without limit on a service process that may hang or be gone.
-    """
-    problems: list[str] = []
-
-    def guarded() -> None:
-        try:
-            work()
-        # Broad on purpose: any fault of W&B, the disk or the network is told, none may end the run.
-        except Exception as error:  # noqa: BLE001
-            problems.append(_line(error))
-
-    thread = threading.Thread(target=guarded, name="wandb-work", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return f"no answer within {seconds:.0f} s" if thread.is_alive() else (problems[0] if problems else None)
-
-
-def _line(error: BaseException) -> str:
-    """An error as one short line without secrets."""
-    return redact(" ".join(str(error).split())[:200]) or type(error).__name__
