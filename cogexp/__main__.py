@@ -1,4 +1,7 @@
-"""`python -m cogexp`: which command, and the exit code. 0 done, 1 a run failed, 2 a wrong request, 130 interrupted."""
+"""`python -m cogexp`: which command, and its exit code.
+
+0 done, 1 a run failed, 2 the request was wrong, 130 interrupted.
+"""
 
 from __future__ import annotations
 

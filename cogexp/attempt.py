@@ -101,7 +101,7 @@ class Attempt:
             scores=self.scores,
             skipped=self.skipped,
             artifacts=self.artifacts,
-            stages=self.meter.stages,
+            stages=self.meter.in_order(),
             files={name: file for name, file in self.files.items() if (self.folder / file).is_file()},
             device=describe_device(self.device),
             versions=records.versions(),

@@ -258,7 +258,7 @@ def _prompt(config: Mapping[str, Any], variant: catalog.Variant) -> PromptSpec:
     if variant.image_to_video and not image:
         raise SpecError(
             f"prompt.image must name the first frame for {variant.name} (image to video), got null; "
-            f"for example: prompt.image=first.png, or text to video: model={variant.name.removesuffix('-i2v')}"
+            f"for example: prompt.image=first.png, or model={variant.name.removesuffix('-i2v')}"
         )
     if image and not variant.image_to_video:
         raise SpecError(

@@ -16,7 +16,7 @@ COGVIDEOX_LICENSE = "CogVideoX License (free for research; commercial use needs 
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One public variant. Sizes in pixels; `max_*` are where the transformer's positions end (None: no end)."""
+    """One public variant. Sizes in pixels; `max_*`: where the transformer's positions end (None: no end)."""
 
     name: str
     hub_id: str | None

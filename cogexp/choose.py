@@ -36,7 +36,8 @@ def choose_model(width: int, height: int, frames: int, weights: str, device: str
         )
     return (
         "nano",
-        f"nano: no variant fits the {card.name} ({card.total_gib:.0f} GiB) as it is; try model=cogvideox-2b optimization=balanced",
+        f"nano: no variant fits the {card.name} ({card.total_gib:.0f} GiB) as it is; "
+        "try model=cogvideox-2b optimization=balanced",
     )
 
 

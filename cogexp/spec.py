@@ -25,7 +25,7 @@ UPSCALERS = ("none", "bicubic", "lanczos", "esrgan", "esrgan-photo", "esrgan-ani
 
 
 class SpecError(ValueError):
-    """A request that cannot be run. The message is for the user: one or two lines, key, rule, value, nearest."""
+    """A request that cannot be run. Its message is one or two lines: key, rule, value, nearest."""
 
 
 def check_choice(key: str, value: object, choices: tuple[str, ...]) -> None:
@@ -83,7 +83,8 @@ class ResolutionSpec:
             if value % 16:
                 low, high = nearest_multiples(value, 16)
                 raise SpecError(
-                    f"resolution.{key} must be divisible by 16 (8x VAE, 2x patch), got {value}; nearest: {low} or {high}"
+                    f"resolution.{key} must be divisible by 16 (8x VAE, 2x patch), got {value}; "
+                    f"nearest: {low} or {high}"
                 )
         check_range("resolution.frames", self.frames, 1, 1025)
         check_range("resolution.fps", self.fps, 1, 120)
@@ -160,7 +161,7 @@ class UpscalerSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptSpec:
-    """The text, what to avoid, and for image-to-video models the first frame (a file and its content's digest)."""
+    """The text, what to avoid, and for image-to-video models the first frame (a file and its digest)."""
 
     name: str
     text: str
@@ -177,7 +178,7 @@ class PromptSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricsSpec:
-    """Which metrics, on which evaluation height in pixels, with which CLIP network, in batches of how many frames."""
+    """Which metrics, at which evaluation height (px), with which CLIP network, how many frames a batch."""
 
     names: tuple[str, ...] = ()
     clip_model: str = "openai/clip-vit-large-patch14"

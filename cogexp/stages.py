@@ -100,8 +100,8 @@ def native_frames(attempt: Attempt, store: Store, progress: Progress) -> Iterato
     meter.current = "decode"  # the last chunk was written since
     if clip.max() <= BLACK_LEVEL:
         raise InvalidFrames(
-            f"every frame is black (brightest pixel {clip.max()} of 255); 16-bit overflow is the usual cause: "
-            "try model.dtype=bfloat16 or float32"
+            f"every frame is black (brightest pixel {clip.max()} of 255); 16-bit overflow is the usual "
+            "cause: try model.dtype=bfloat16 or float32"
         )
     costs = {name: meter.stages[name] for name in ("encode", "denoise", "decode")}
     store.save("decode", key, {"frames": torch.from_numpy(clip)}, costs)
@@ -205,17 +205,17 @@ def draw(attempt: Attempt, clips: Clips) -> None:
     """contact_sheet.png: what the clip looks like, at which setting, with what scores and costs."""
     from cogexp.sheet import contact_sheet
 
-    spec = attempt.spec
-    upscaler = (
-        "native only" if spec.upscaler.name == "none" else f"{spec.upscaler.name} x{spec.upscaler.scale}"
-    )
-    subtitle = (
-        f"{spec.model.name} · {spec.resolution.name} · {spec.resolution.frames} frames at {spec.resolution.fps} fps · "
-        f"{spec.sampler.scheduler}, {spec.sampler.steps} steps, guidance {spec.sampler.guidance:g} · {upscaler} · "
-        f"seed {spec.seed}"
+    spec, size, sampler = attempt.spec, attempt.spec.resolution, attempt.spec.sampler
+    facts = (
+        spec.model.name,
+        size.name,
+        f"{size.frames} frames at {size.fps} fps",
+        f"{sampler.scheduler}, {sampler.steps} steps, guidance {sampler.guidance:g}",
+        "native only" if spec.upscaler.name == "none" else f"{spec.upscaler.name} x{spec.upscaler.scale}",
+        f"seed {spec.seed}",
     )
     rows = [(name, _shown(value)) for name, value in attempt.scores.items() if value is not None]
-    rows += [(f"{name} seconds", f"{cost['seconds']:.1f}") for name, cost in attempt.meter.stages.items()]
+    rows += [(f"{name} seconds", f"{cost['seconds']:.1f}") for name, cost in attempt.meter.in_order().items()]
     with attempt.meter("write"):
         contact_sheet(
             clips.native[clips.shown],
@@ -224,7 +224,7 @@ def draw(attempt: Attempt, clips: Clips) -> None:
             fps=spec.resolution.fps,
             title=spec.prompt.text,
             fallback_title=f"prompt: {spec.prompt.name}",
-            subtitle=subtitle,
+            subtitle=" · ".join(facts),
             rows=rows,
             out=attempt.folder / "contact_sheet.png",
         )

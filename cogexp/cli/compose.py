@@ -137,8 +137,9 @@ def compose_jobs(words: Words) -> list[dict[str, Any]]:
         else:
             for override in parsed:
                 if override.is_sweep_override():
+                    values = (override.input_line or "").partition("=")[2]
                     raise SpecError(
-                        f"{override.key_or_group} has several values, got {override.input_line.partition('=')[2]!r}; "
+                        f"{override.key_or_group} has several values, got {values!r}; "
                         "run them all with: python -m cogexp -m ..."
                     )
             lists = [list(words.overrides)]

@@ -39,14 +39,15 @@ options
 top-level keys
   seed=0  device=auto|cpu|cuda  outputs=DIR  study=NAME  force=true  strict=false  debug=true  store_gb=20
 
-exit codes: 0 done, 1 a run failed (the others went on), 2 the request was wrong (nothing ran), 130 interrupted
+exit codes: 0 done, 1 a run failed (the others went on), 2 a wrong request (nothing ran), 130 interrupted
 """
 
 
 def main_help(conf: Path) -> str:
     """The whole text; the groups and their choices are read from conf/."""
     commands = "".join(f"  {name:<12} {text}\n" for name, text in COMMANDS.items())
-    return f"{USAGE}\ncommands\n{commands}\ngroups (the first line of each file in conf/ says what it is for)\n{groups(conf)}\n{OPTIONS}"
+    head = "groups (the first line of each file in conf/ says what it is for)"
+    return f"{USAGE}\ncommands\n{commands}\n{head}\n{groups(conf)}\n{OPTIONS}"
 
 
 def groups(conf: Path) -> str:
@@ -77,7 +78,7 @@ def _wrapped(head: str, names: list[str], width: int = 100) -> str:
 
 
 MEASURE = """\
-usage: python -m cogexp measure FILE... [--prompt TEXT] [--json] [metrics=fast|default|all] [metrics.KEY=VALUE] [device=cuda]
+usage: python -m cogexp measure FILE... [--prompt TEXT] [--json] [metrics=fast|default|all] [device=cuda]
 
 Metrics of any video that decord or PyAV can read, at the evaluation height, so that sizes can be compared.
 --prompt TEXT  what the video should show; without it clip_score is skipped

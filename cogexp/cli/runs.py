@@ -1,4 +1,4 @@
-"""The default command: one run, or with -m a sweep through Hydra's launcher. Failures do not stop the others."""
+"""The default command: one run, or with -m a sweep, in which a failure does not stop the others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def command(words: Words) -> int:
-    """Check every job first (SpecError: nothing was run), then run; 0 when all are done, 1 when one failed."""
+    """Check every job first (SpecError: nothing was run), then run; 0 when all are done, else 1."""
     requests = [build(job) for job in compose.compose_jobs(words)]
     show_log_lines(requests[0].settings.debug)
     second_interrupt_leaves()

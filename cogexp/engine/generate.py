@@ -1,6 +1,6 @@
 """Prompt -> embeddings -> latents -> frames: the three generating stages, each a function of plain values.
 
-The arithmetic is diffusers' own pipeline, called in pieces, so that the result is bit-equal to a plain script.
+The arithmetic is diffusers' own pipeline, called in pieces: the result is bit-equal to a plain script.
 Shapes: embeddings (1, L, d); latents (1, t, c, h, w); frames (n, H, W, 3) uint8.
 """
 
@@ -97,7 +97,8 @@ def denoise(spec: RunSpec, embeddings: dict[str, Tensor], device: str, on_step: 
             ).frames
     if not torch.isfinite(latents).all():
         raise InvalidFrames(
-            f"denoising gave NaN or infinite latents in {spec.model.dtype}; try model.dtype=bfloat16 or float32"
+            f"denoising in {spec.model.dtype} gave NaN or infinite latents; "
+            "try model.dtype=bfloat16 or float32"
         )
     return latents
 

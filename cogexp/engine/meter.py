@@ -1,4 +1,4 @@
-"""What each stage costs: seconds, peak GPU memory (allocated and reserved) and peak resident memory, in GiB."""
+"""What each stage costs: seconds, and peaks (GiB) of GPU memory, allocated and reserved, and of RSS."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import psutil
 import torch
 
 GIB = 2**30
+ORDER = ("load", "encode", "denoise", "decode", "upscale", "measure", "write")
 
 
 class Meter:
@@ -56,6 +57,10 @@ class Meter:
                     cost[key] = max(cost[key] or 0.0, peak / GIB)
             cost["seconds"] += time.perf_counter() - started
             cost["rss_gib"] = max(cost["rss_gib"], _peak_rss() / GIB)
+
+    def in_order(self) -> dict[str, dict[str, Any]]:
+        """The stages in the order of the data, whatever order they were entered in."""
+        return {name: self.stages[name] for name in ORDER if name in self.stages}
 
     def reuse(self, stage: str, cost: dict[str, Any]) -> None:
         """`stage` came out of the store: record what it cost when it ran."""

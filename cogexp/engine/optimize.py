@@ -1,7 +1,7 @@
 """Optimization flags: each is applied, then probed; one that did not take hold is an error, not a silence.
 
-`prepare` does what stays on a part for as long as it is held; `step_cache` is on only while denoising, because
-its state belongs to one clip.
+`prepare` does what stays on a part for as long as it is held; `step_cache` is on only while denoising,
+because its state belongs to one clip.
 """
 
 from __future__ import annotations

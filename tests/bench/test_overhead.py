@@ -1,4 +1,4 @@
-"""The framework's wall time against a plain diffusers script with the same components, in turn, one process each."""
+"""The framework's wall time against a plain diffusers script with the same components, in turn."""
 
 from __future__ import annotations
 

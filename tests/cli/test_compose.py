@@ -108,7 +108,8 @@ def test_describing_commands_import_nothing_heavy(words: list[str]) -> None:
     script = (
         "import sys; from cogexp.__main__ import main\n"
         f"code = main({words})\n"
-        "heavy = {'torch', 'diffusers', 'transformers', 'wandb', 'numpy', 'cv2', 'av', 'PIL'} & set(sys.modules)\n"
+        "known = {'torch', 'diffusers', 'transformers', 'wandb', 'numpy', 'cv2', 'av', 'PIL'}\n"
+        "heavy = known & set(sys.modules)\n"
         "hydra = 'hydra' in sys.modules\n"
         "print(code, sorted(heavy), hydra)"
     )

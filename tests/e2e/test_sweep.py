@@ -154,7 +154,7 @@ def test_ctrl_c_once_records_and_leaves_cleanly(bench: Bench) -> None:
     wait_for(bench.outputs, "store/encode/*.safetensors")
     time.sleep(1)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     record = bench.one()
@@ -172,7 +172,7 @@ def test_a_killed_sweep_redoes_at_most_the_run_under_way(bench: Bench) -> None:
     done = {path: path.stat().st_mtime_ns for path in bench.outputs.glob("runs/*/record.json")}
     assert len(done) >= 2
     second = start(bench, "-m", "seed=range(0,6)")
-    out, err = second.communicate(timeout=300)
+    _, err = second.communicate(timeout=300)
     assert second.returncode == 0, err
     assert f"{len(done)} already done" in err
     for path, written in done.items():
