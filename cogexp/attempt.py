@@ -46,6 +46,7 @@ class Attempt:
         self.meter = Meter(self.device)
         self.tracker = self.tracker or NullTracker()
         self._log = _RunLog(self.folder)
+        self._told: set[str] = set()
         self.resolved |= optimization_notes(self.spec.optimization, self.device)
         self.tracker.start(
             self.spec.run_id,
@@ -63,6 +64,14 @@ class Attempt:
         self._log.open()
         text = yaml.safe_dump(config_of(self.spec), sort_keys=False, allow_unicode=True)
         (self.folder / "config.yaml").write_text(text, encoding="utf-8")
+
+    def tell(self) -> None:
+        """Let the tracker show the stages that are done: how far a run came that is killed later."""
+        assert self.tracker is not None
+        for name, cost in self.meter.in_order().items():
+            if name not in self._told and not cost["cached"]:
+                self._told.add(name)
+                self.tracker.progress(name, cost["seconds"])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

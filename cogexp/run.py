@@ -53,6 +53,7 @@ def run(
         attempt.begin()
         frames = stages.native_frames(attempt, store, progress)  # encode -> denoise -> decode
         clips = stages.stream(attempt, frames, progress)  # -> upscale -> write
+        attempt.tell()
         stages.measure_clips(attempt, clips, progress)
         stages.draw(attempt, clips)
     assert attempt.record is not None

@@ -62,6 +62,7 @@ def latents(attempt: Attempt, store: Store, progress: Progress) -> Tensor:
     _load(attempt, progress, "transformer", "scheduler")
     with progress.stage("denoise", spec.sampler.steps) as advance, meter("denoise"):
         made = generate.denoise(spec, embeddings, attempt.device, lambda done, _: advance(done))
+    attempt.tell()
     store.save(
         "denoise",
         keys.denoise,
@@ -207,7 +208,7 @@ def draw(attempt: Attempt, clips: Clips) -> None:
 
     spec, size, sampler = attempt.spec, attempt.spec.resolution, attempt.spec.sampler
     facts = (
-        spec.model.name,
+        f"{spec.model.name}, random weights" if spec.model.weights == "random" else spec.model.name,
         size.name,
         f"{size.frames} frames at {size.fps} fps",
         f"{sampler.scheduler}, {sampler.steps} steps, guidance {sampler.guidance:g}",

@@ -149,6 +149,7 @@ def show_log_lines(debug: bool) -> None:
     logger.propagate = False
     handler = _Plain(logging.DEBUG if debug else logging.WARNING)
     logger.handlers = [h for h in logger.handlers if not isinstance(h, _Plain)] + [handler]
+    logging.raiseExceptions = False  # a full disk is told once, not by every handler
     logging.captureWarnings(True)  # libraries' warnings go into log.txt, not between the bars
     logging.getLogger("py.warnings").propagate = False
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
