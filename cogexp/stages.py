@@ -6,6 +6,7 @@ so that the upscaled clip is never held as a whole. Chunks are (n, h, w, 3) uint
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,12 +18,15 @@ import numpy as np
 from cogexp.attempt import Attempt
 from cogexp.engine.decode import InvalidFrames
 from cogexp.metrics import EvalClip, EvalClipBuilder, measure
+from cogexp.spec import UpscalerSpec
 from cogexp.store import Keys, Store
 from cogexp.terminal import Progress
 from cogexp.video import Writer
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from cogexp.upscale import Upscaler
 
 log = logging.getLogger("cogexp")
 
@@ -113,10 +117,9 @@ def stream(attempt: Attempt, chunks: Iterator[np.ndarray], progress: Progress) -
     spec, meter, fps = attempt.spec, attempt.meter, attempt.spec.resolution.fps
     upscaler = None
     if spec.upscaler.name != "none":
-        from cogexp.upscale import load_upscaler
-
         with meter("load"):
-            upscaler = load_upscaler(spec.upscaler, attempt.device)
+            upscaler = _upscaler(spec.upscaler, attempt.device)
+        attempt.resolved["upscaler"] = upscaler.description
     shown = frames_to_show(spec.resolution.frames)
     native, enlarged = [], []
     native_eval, upscaled_eval = (EvalClipBuilder(fps=fps, height=spec.metrics.height) for _ in range(2))
@@ -180,6 +183,14 @@ def measure_clips(attempt: Attempt, clips: Clips, progress: Progress) -> None:
         attempt.resolved |= {f"metrics.{name}": note for name, note in found.notes.items() if note}
         if found.artifacts:
             attempt.artifacts[side] = {**found.artifacts, "cause": found.artifacts.get("cause", "unknown")}
+
+
+@functools.lru_cache(maxsize=1)
+def _upscaler(spec: UpscalerSpec, device: str) -> Upscaler:
+    """The network stays for the next job of the process that wants the same one."""
+    from cogexp.upscale import load_upscaler
+
+    return load_upscaler(spec, device)
 
 
 def _load(attempt: Attempt, progress: Progress, *names: str) -> None:
