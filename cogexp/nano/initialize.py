@@ -24,6 +24,15 @@ def init_transformer(module: nn.Module) -> None:
     module.proj_out.bias.data.zero_()
 
 
+def init_transformer_for_training(module: nn.Module) -> None:
+    """Every block begins as the identity and the output as zero (adaLN-zero, Peebles & Xie 2023)."""
+    for name, layer in module.named_modules():
+        gate = name.endswith(("norm1.linear", "norm2.linear", "norm_out.linear"))
+        if isinstance(layer, nn.Linear) and (gate or name == "proj_out"):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+
 def init_vae_for_training(module: nn.Module) -> None:
     """Kaiming-normal for linear units, zero biases; residual branches and conditioning begin as identity.
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 # The embedding has room for words added later, so that trained weights keep their shape.
-VOCAB_SIZE = 1024
+VOCAB_SIZE = 640
 PAD, EOS, UNK = "<pad>", "</s>", "<unk>"
 # CLIP's text tower takes its feature at the first EOS; an id of 2 would switch on a legacy rule there.
 PAD_ID, EOS_ID, UNK_ID = 0, 1, 2

@@ -16,7 +16,7 @@ from typing import Any
 MAX_SEQUENCE_LENGTH = 48
 RANDOM_SEED = 0
 # Raised when shapes, vocabulary or the random initialization change: old latents then no longer belong.
-ARCH_VERSION = 1
+ARCH_VERSION = 2
 FOLDER = Path(__file__).parent / "weights"
 # The parts with weights that make a clip. The scorer (clip.safetensors) has its own loader.
 PARTS = ("text_encoder", "transformer", "vae")
@@ -28,17 +28,25 @@ def weight_file(part: str, folder: Path = FOLDER) -> Path:
     return folder / f"{part}.safetensors"
 
 
+def undertrained_file(folder: Path = FOLDER) -> Path:
+    """Where the weak model lies: an early denoiser and its text encoder, in four bits."""
+    return folder / "undertrained.safetensors"
+
+
 def trained(folder: Path = FOLDER) -> bool:
     """Whether every part that makes a clip has shipped weights; without them the clip is an abstract one."""
     return all(weight_file(part, folder).is_file() for part in PARTS)
 
 
-def fingerprint(folder: Path = FOLDER) -> str:
-    """What the model is, for identities and store keys: a hash of its weights or 'random-<seed>-v1'."""
+def fingerprint(folder: Path = FOLDER, *, undertrained: bool = False) -> str:
+    """What the model is, for identities and store keys: a hash of its weights or 'random-<seed>-v<n>'."""
     random = f"random-{RANDOM_SEED}-v{ARCH_VERSION}"
     if not trained(folder):
         return random
-    digests = "".join(_file_digest(weight_file(part, folder)) for part in PARTS)
+    files = [weight_file(part, folder) for part in PARTS]
+    if undertrained and undertrained_file(folder).is_file():
+        files.append(undertrained_file(folder))
+    digests = "".join(_file_digest(file) for file in files)
     return f"nano-{hashlib.sha256(digests.encode()).hexdigest()[:12]}-v{ARCH_VERSION}"
 
 
@@ -64,25 +72,46 @@ def metadata(part: str, folder: Path = FOLDER) -> dict[str, str]:
     return notes
 
 
-def components(which: Iterable[str] = COMPONENTS, folder: Path = FOLDER) -> dict[str, Any]:
+def components(
+    which: Iterable[str] = COMPONENTS, folder: Path = FOLDER, *, undertrained: bool = False
+) -> dict[str, Any]:
     """The asked parts, float32 on the CPU, in eval mode, ready for CogVideoXPipeline.
 
     All three parts with weights come from the shipped files, or all three from the seeded random
-    generator: a trained denoiser over a random decoder would show nothing. Raises ValueError for an
-    unknown part.
+    generator: a trained denoiser over a random decoder would show nothing. `undertrained` takes the early
+    denoiser and its text encoder. Raises ValueError for an unknown part, FileNotFoundError when the weak
+    model is asked for and not shipped.
     """
     from cogexp.nano import arch
 
     names = arch.check_components(which)
+    if undertrained and not undertrained_file(folder).is_file():
+        raise FileNotFoundError(f"{undertrained_file(folder)}: not shipped; use nano.undertrained=false")
     if not trained(folder):
         return arch.build(RANDOM_SEED, names)
-    parts = {name: load_part(name, folder) for name in names if name in PARTS}
+    early = _undertrained_states(folder) if undertrained else {}
+    parts = {name: load_part(name, folder, early.get(name)) for name in names if name in PARTS}
     plain = arch.build(RANDOM_SEED, [name for name in names if name not in PARTS])
     return {name: parts.get(name, plain.get(name)) for name in names}
 
 
-def load_part(part: str, folder: Path = FOLDER) -> Any:
-    """One part from its file, fp16 on disk, float32 in memory.
+def _undertrained_states(folder: Path) -> dict[str, dict[str, Any]]:
+    from safetensors.torch import load_file
+
+    from cogexp.nano.pack import unpack
+
+    path = undertrained_file(folder)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: not shipped; use nano.undertrained=false")
+    states: dict[str, dict[str, Any]] = {}
+    for name, tensor in unpack(load_file(undertrained_file(folder))).items():
+        part, _, key = name.partition("/")
+        states.setdefault(part, {})[key] = tensor
+    return states
+
+
+def load_part(part: str, folder: Path = FOLDER, state: dict[str, Any] | None = None) -> Any:
+    """One part from its file (fp16 on disk, float32 in memory), or from a given state.
 
     Raises OSError when there is no file, RuntimeError when its tensors do not fill the part.
     """
@@ -91,7 +120,7 @@ def load_part(part: str, folder: Path = FOLDER) -> Any:
 
     from cogexp.nano import arch
 
-    state = {
+    state = state or {
         name: tensor.float() if tensor.is_floating_point() else tensor
         for name, tensor in load_file(weight_file(part, folder)).items()
     }

@@ -31,7 +31,7 @@ def test_import_needs_no_torch():
 
 def test_without_files_the_weights_are_random_and_say_so(tmp_path):
     assert not weights.trained(tmp_path)
-    assert weights.fingerprint(tmp_path) == "random-0-v1"
+    assert weights.fingerprint(tmp_path) == "random-0-v2"
     vae = weights.components(["vae"], tmp_path)["vae"]
     twin = arch.build(weights.RANDOM_SEED, ["vae"])["vae"]
     assert all(torch.equal(a, b) for a, b in zip(vae.parameters(), twin.parameters(), strict=True))

@@ -1,0 +1,227 @@
+"""Train the embedded model: `python -m cogexp.nano.train [all|vae|clip|judge|dit|adherence|ship]`.
+
+Every part resumes from its checkpoint, so a long training can be done in pieces with `--minutes`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from cogexp.nano.training.plans import Plan
+    from cogexp.nano.training.renderer import Renderer
+
+PARTS = ("vae", "clip", "judge", "dit")
+WHAT = ("all", *PARTS, "adherence", "ship")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run from the command line; 0 when done, 2 for a wrong request, 130 when interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        print("interrupted: call again to go on from the last checkpoint", file=sys.stderr)
+        return 130
+    except (FileNotFoundError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m cogexp.nano.train", description=__doc__)
+    parser.add_argument("what", nargs="?", default="all", choices=WHAT)
+    parser.add_argument(
+        "--folder", type=Path, default=Path("outputs/nano"), help="checkpoints (default: %(default)s)"
+    )
+    parser.add_argument("--plan", choices=("auto", "gpu", "cpu", "tiny"), default="auto")
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
+    parser.add_argument(
+        "--minutes", type=float, help="stop this call after so many minutes; call again to go on"
+    )
+    parser.add_argument("--budget", action="append", default=[], metavar="PART=MINUTES",
+                        help="the whole training of a part takes so long, whatever its steps")  # fmt: skip
+    parser.add_argument("--steps", action="append", default=[], metavar="PART=STEPS")
+    parser.add_argument("--entropy", type=float, help="how much the world varies, 0..1 (default: the plan's)")
+    parser.add_argument(
+        "--workers", type=int, help="rendering processes (default: the cores but one; 0: none)"
+    )
+    parser.add_argument("--threads", type=int, help="torch's CPU threads")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--save-every", type=float, default=300.0, metavar="SECONDS")
+    parser.add_argument("--evaluate-every", type=float, default=600.0, metavar="SECONDS")
+    parser.add_argument("--compact", type=Path, metavar="DIR", help="also write small resumable copies there")
+    parser.add_argument("--resume-from", type=Path, metavar="DIR", help="compact copies to begin with")
+    parser.add_argument("--to", type=Path, help="where `ship` writes (default: the package)")
+    parser.add_argument("--clips", type=int, default=96, help="prompts for `adherence`")
+    parser.add_argument("--sampling-steps", type=int, default=20)
+    parser.add_argument("--guidance", type=float, default=4.0)
+    parser.add_argument("--size", default="512x288", help="of the clips for `adherence`")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    import torch
+
+    keep_pages()
+    device = torch.device(
+        ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
+    )
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+    if options.what == "ship":
+        return _ship(options)
+    if options.what == "adherence":
+        return _adherence(options, device)
+    return _train(options, device)
+
+
+def keep_pages() -> None:
+    """Tell glibc to keep freed memory: on a CPU page faults cost the VAE more than its arithmetic."""
+    if sys.platform != "linux":
+        return
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return  # musl: nothing to tune.
+    m_trim_threshold, m_mmap_threshold = -1, -3
+    libc.mallopt(m_mmap_threshold, 1 << 30)
+    libc.mallopt(m_trim_threshold, 2**31 - 1)
+
+
+def plan_of(options: argparse.Namespace, device: torch.device) -> Plan:
+    """The plan with the command line's changes. Raises ValueError for a malformed PART=NUMBER."""
+    from cogexp.nano.training.plans import PLANS
+
+    name = options.plan if options.plan != "auto" else ("gpu" if device.type == "cuda" else "cpu")
+    plan = PLANS[name]
+    if options.entropy is not None:
+        plan = replace(plan, entropy=options.entropy)
+    for key, pairs in (("minutes", options.budget), ("steps", options.steps)):
+        for pair in pairs:
+            part, _, number = pair.partition("=")
+            if part not in PARTS or not number.replace(".", "", 1).isdigit():
+                option = "--budget" if key == "minutes" else "--steps"
+                raise ValueError(
+                    f"{option} must be PART=NUMBER, PART one of {', '.join(PARTS)}, got {pair!r}"
+                )
+            value = float(number) if key == "minutes" else int(float(number))
+            plan = replace(plan, **{part: replace(getattr(plan, part), **{key: value})})
+    return plan
+
+
+def _train(options: argparse.Namespace, device: torch.device) -> int:
+    from cogexp.nano.training.renderer import Renderer
+
+    plan = plan_of(options, device)
+    parts = PARTS if options.what == "all" else (options.what,)
+    workers = options.workers if options.workers is not None else max((os.cpu_count() or 2) - 1, 1)
+    deadline = time.monotonic() + options.minutes * 60 if options.minutes else float("inf")
+    if options.resume_from:
+        _begin_with(options.resume_from, options.folder)
+    with Renderer(workers) as renderer:
+        for part in parts:
+            if time.monotonic() >= deadline:
+                break
+            _train_part(part, plan, options, device, renderer, deadline)
+    return 0
+
+
+def _begin_with(compact: Path, folder: Path) -> None:
+    import shutil
+
+    for source in compact.iterdir():
+        if source.is_dir() and not (folder / source.name).exists():
+            shutil.copytree(source, folder / source.name)
+
+
+def _train_part(
+    part: str,
+    plan: Plan,
+    options: argparse.Namespace,
+    device: torch.device,
+    renderer: Renderer,
+    deadline: float,
+) -> None:
+    from cogexp.nano.training import checkpoint, ship, tasks
+    from cogexp.nano.training.loop import train
+
+    folder = options.folder / part
+    task = tasks.build(part, plan, options.seed, device, options.folder)
+    early = ship.UNDERTRAINED_AT if part == "dit" and not (options.folder / "dit-early").exists() else None
+    pauses = (early, None) if early is not None else (None,)
+    for pause_at in pauses:
+        progress = train(
+            task,
+            folder,
+            renderer,
+            seconds=deadline - time.monotonic(),
+            save_every=options.save_every,
+            evaluate_every=options.evaluate_every,
+            pause_at=pause_at,
+        )
+        if pause_at is not None and task.schedule.share(progress) >= pause_at:
+            ship.keep_early(options.folder)
+        if time.monotonic() >= deadline:
+            break
+    if part == "vae":
+        tasks.write_scaling(plan, options.folder, device)
+    if options.compact:
+        checkpoint.write_compact(folder, options.compact / part)
+    print(json.dumps({"part": part, "step": progress.step, "minutes": round(progress.seconds / 60, 1),
+                      "done": task.schedule.share(progress) >= 1.0, **_latest(progress)}))  # fmt: skip
+
+
+def _latest(progress: Any) -> dict[str, float]:
+    latest: dict[str, float] = {}
+    for row in progress.history:
+        latest.update(row)
+    return {k: round(v, 4) for k, v in latest.items() if k not in ("step", "seconds")}
+
+
+def _adherence(options: argparse.Namespace, device: torch.device) -> int:
+    from cogexp.nano.training import adherence, tasks
+
+    width, _, height = options.size.partition("x")
+    modules = tasks.trained_modules(options.folder, device)
+    figures = adherence.measure(
+        modules,
+        tasks.trained_judge(options.folder, device),
+        tasks.trained_clip(options.folder, device),
+        number=options.clips,
+        size=(int(width), int(height)),
+        steps=options.sampling_steps,
+        guidance=options.guidance,
+        device=device,
+        sheet=options.folder / "adherence.png",
+    )
+    (options.folder / "adherence.json").write_text(json.dumps(figures, indent=1))
+    print(json.dumps({k: round(v, 4) for k, v in figures.items()}))
+    return 0
+
+
+def _ship(options: argparse.Namespace) -> int:
+    from cogexp.nano.training.ship import ship
+    from cogexp.nano.weights import FOLDER
+
+    sizes = ship(options.folder, options.to or FOLDER)
+    print(json.dumps({name: round(size, 2) for name, size in sizes.items()}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

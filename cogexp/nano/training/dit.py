@@ -1,0 +1,164 @@
+"""Training the denoiser and its text encoder together: v-prediction on latents of fresh renders.
+
+Latents: (b, f, 16, h/8, w/8), scaled to unit variance.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cogexp.nano import arch
+from cogexp.nano.clip import tokens
+from cogexp.nano.initialize import init_transformer_for_training
+from cogexp.nano.training.lean import lean
+from cogexp.nano.training.loop import generator
+from cogexp.nano.training.orders import Batch, Order, render_order
+from cogexp.nano.training.plans import HALF, NATIVE, Plan, look_at
+from cogexp.nano.training.vae import to_pixels
+
+# How often a caption is left out, so that guidance has something to push away from.
+CAPTION_DROP = 0.1
+# Clips encoded at once.
+ENCODE_CHUNK = 16
+
+
+@lru_cache(maxsize=16)
+def rotary(height: int, width: int, frames: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rotary positions of a latent of (frames, height, width), exactly as the pipeline makes them."""
+    from diffusers.models.embeddings import get_3d_rotary_pos_embed
+    from diffusers.pipelines.cogvideo.pipeline_cogvideox import get_resize_crop_region_for_grid
+
+    config = arch.NANO_CONFIG["transformer"]
+    patch = config["patch_size"]
+    grid = (height // patch, width // patch)
+    crops = get_resize_crop_region_for_grid(
+        grid, config["sample_width"] // patch, config["sample_height"] // patch
+    )
+    cos, sin = get_3d_rotary_pos_embed(
+        embed_dim=config["attention_head_dim"],
+        crops_coords=crops,
+        grid_size=grid,
+        temporal_size=frames,
+        device=device,
+    )
+    return cos, sin
+
+
+@torch.no_grad()
+def encode(vae: Any, clips: np.ndarray, device: torch.device) -> torch.Tensor:
+    """uint8 (b, t, h, w, 3) -> scaled latents float32 (b, f, 16, h/8, w/8): means, without sampling noise."""
+    parts = []
+    for start in range(0, len(clips), ENCODE_CHUNK):
+        pixels = to_pixels(clips[start : start + ENCODE_CHUNK], device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            parts.append(vae.encode(pixels).latent_dist.mean.float())
+    return torch.cat(parts).permute(0, 2, 1, 3, 4) * vae.config.scaling_factor
+
+
+def noised(
+    latents: torch.Tensor, eps: torch.Tensor, signal: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(noisy latents, velocity) for signal = cumulative alpha a (b,): v = sqrt(a) eps - sqrt(1 - a) x.
+
+    Salimans & Ho 2022, appendix D.
+    """
+    a = signal.view(-1, 1, 1, 1, 1)
+    return a.sqrt() * latents + (1 - a).sqrt() * eps, a.sqrt() * eps - (1 - a).sqrt() * latents
+
+
+class DitTask:
+    """See loop.Task. `vae` must be trained, with its scaling factor."""
+
+    name = "dit"
+    weight_decay = 0.01
+
+    def __init__(self, plan: Plan, seed: int, device: torch.device, vae: Any) -> None:
+        self.plan, self.seed, self.device = plan, seed, device
+        self.schedule = plan.dit
+        self.vae = lean(vae).to(device).eval().requires_grad_(False)
+        built = arch.build(seed, ["transformer", "text_encoder", "scheduler"])
+        init_transformer_for_training(built["transformer"])
+        self.modules: dict[str, nn.Module] = {k: built[k] for k in ("transformer", "text_encoder")}
+        self.signal = built["scheduler"].alphas_cumprod.to(device, torch.float32)
+
+    def order(self, step: int, share: float) -> Order:
+        """Whole clips at one of the look's sizes."""
+        look = look_at(self.plan.dit_looks, share)
+        rng = np.random.default_rng([self.seed, step, 20])
+        width, height = look.sizes[int(rng.integers(len(look.sizes)))]
+        return Order(
+            seed=self.seed * 10_000_019 + 9_000_000_000 + step,
+            clips=look.batch,
+            width=width,
+            height=height,
+            entropy=self.plan.entropy,
+        )
+
+    def loss(self, step: int, batch: Batch) -> dict[str, torch.Tensor]:
+        """Mean squared error of the predicted velocity, every clip under several noises."""
+        noise = generator(self.device, self.seed, step)
+        latents = encode(self.vae, batch.pixels, self.device).repeat(self.plan.dit_noises, 1, 1, 1, 1)
+        rng = np.random.default_rng([self.seed, step, 21])
+        texts = [
+            "" if rng.random() < CAPTION_DROP else text
+            for _ in range(self.plan.dit_noises)
+            for text in batch.captions
+        ]
+        # One time from each of b equal intervals: less variance than independent draws.
+        places = torch.arange(len(latents), device=self.device) + torch.rand(
+            len(latents), generator=noise, device=self.device
+        )
+        times = (places / len(latents) * len(self.signal)).long().clamp(max=len(self.signal) - 1)
+        error = self._error(latents, texts, times, noise)
+        return {
+            "loss": error.mean(),
+            "late": error[times >= 500].mean() if (times >= 500).any() else error.mean(),
+        }
+
+    def _error(
+        self, latents: torch.Tensor, texts: list[str], times: torch.Tensor, noise: torch.Generator
+    ) -> torch.Tensor:
+        """(b,) mean squared error of the predicted velocity."""
+        eps = torch.randn(latents.shape, generator=noise, device=self.device)
+        noisy, velocity = noised(latents, eps, self.signal[times])
+        text_encoder, transformer = self.modules["text_encoder"], self.modules["transformer"]
+        # No mask: the pipeline gives none either.
+        hidden = text_encoder(tokens(texts, self.device)["input_ids"])[0]
+        frames, height, width = latents.shape[1], latents.shape[3], latents.shape[4]
+        predicted = transformer(
+            hidden_states=noisy,
+            encoder_hidden_states=hidden,
+            timestep=times,
+            image_rotary_emb=rotary(height, width, frames, self.device),
+            return_dict=False,
+        )[0]
+        return F.mse_loss(predicted.float(), velocity, reduction="none").mean(dim=(1, 2, 3, 4))
+
+    def evaluate(self) -> dict[str, float]:
+        """Velocity error on held-out clips, at fixed noises and times spread over the schedule."""
+        errors: dict[str, float] = {}
+        for name, (width, height) in (("half", HALF), ("native", NATIVE)):
+            number = min(self.plan.held_out_clips, 16)
+            if self.plan.held_out_clips <= 2:
+                width, height = (64, 64) if name == "half" else (96, 64)
+            order = Order(
+                seed=930_000_000,
+                clips=number,
+                width=width,
+                height=height,
+                entropy=self.plan.entropy,
+                split="heldout",
+            )
+            batch = render_order(order)
+            latents = encode(self.vae, batch.pixels, self.device)
+            times = torch.linspace(30, 970, number, device=self.device).long()
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+                error = self._error(latents, list(batch.captions), times, generator(self.device, 5))
+            errors[f"v_mse_{name}"] = error.mean().item()
+        return errors

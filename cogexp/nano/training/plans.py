@@ -1,0 +1,106 @@
+"""How much of what each part sees: one plan for a GPU, one for CPU hours, one for tests. Numbers only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cogexp.nano.training.loop import Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """A share of the training: until `until` (0..1), batches of `batch` at one of `sizes` (width, height).
+
+    crop: (frames, height, width) cut from each clip, (0, 0, 0) for the whole; cuts: how many a clip.
+    """
+
+    until: float
+    batch: int
+    sizes: tuple[tuple[int, int], ...]
+    crop: tuple[int, int, int] = (0, 0, 0)
+    cuts: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Schedules and looks of all parts, the world's entropy, and how many clips an evaluation takes."""
+
+    entropy: float
+    vae: Schedule
+    vae_looks: tuple[Look, ...]
+    clip: Schedule
+    clip_batch: int
+    judge: Schedule
+    judge_batch: int
+    dit: Schedule
+    dit_looks: tuple[Look, ...]
+    # How many noises a clip is shown with in one step: encoding it is the dear part on a CPU.
+    dit_noises: int
+    held_out_clips: int
+
+
+NATIVE, HALF, MEDIUM, LARGE = (512, 288), (256, 144), (384, 224), (720, 480)
+
+PLANS: dict[str, Plan] = {
+    "gpu": Plan(
+        entropy=0.5,
+        vae=Schedule(steps=9000, peak=2e-3, average_decay=0.998),
+        vae_looks=(
+            Look(until=0.20, batch=16, sizes=(NATIVE,), crop=(1, 128, 128), cuts=4),
+            Look(until=0.75, batch=12, sizes=(NATIVE, LARGE), crop=(9, 144, 192), cuts=2),
+            Look(until=1.00, batch=6, sizes=(NATIVE,)),
+        ),
+        clip=Schedule(steps=6000, peak=1e-3, warmup=300),
+        clip_batch=768,
+        judge=Schedule(steps=4000, peak=1e-3, warmup=200),
+        judge_batch=256,
+        dit=Schedule(steps=20000, peak=1.0e-3, warmup=500, average_decay=0.9995),
+        dit_looks=(
+            Look(until=0.45, batch=192, sizes=(HALF,)),
+            Look(until=0.85, batch=64, sizes=(NATIVE, NATIVE, NATIVE, HALF, MEDIUM)),
+            Look(until=1.00, batch=48, sizes=(NATIVE, NATIVE, NATIVE, LARGE)),
+        ),
+        dit_noises=2,
+        held_out_clips=64,
+    ),
+    "cpu": Plan(
+        entropy=0.0,
+        vae=Schedule(steps=12000, peak=1e-3, warmup=100),
+        vae_looks=(
+            Look(until=0.50, batch=1, sizes=(NATIVE,), crop=(1, 128, 128), cuts=2),
+            Look(until=1.00, batch=1, sizes=(NATIVE,), crop=(9, 128, 128), cuts=1),
+        ),
+        clip=Schedule(steps=8000, peak=1e-3, warmup=200),
+        clip_batch=128,
+        judge=Schedule(steps=6000, peak=1e-3),
+        judge_batch=32,
+        dit=Schedule(steps=16000, peak=1.0e-3, warmup=200),
+        dit_looks=(
+            Look(until=0.50, batch=8, sizes=(HALF,)),
+            Look(until=1.00, batch=2, sizes=(NATIVE, NATIVE, NATIVE, HALF)),
+        ),
+        dit_noises=2,
+        held_out_clips=4,
+    ),
+    "tiny": Plan(
+        entropy=0.0,
+        vae=Schedule(steps=4, peak=1e-3, warmup=2),
+        vae_looks=(
+            Look(until=0.5, batch=1, sizes=((96, 64),), crop=(1, 64, 64), cuts=2),
+            Look(until=1.0, batch=1, sizes=((96, 64),), crop=(9, 32, 48)),
+        ),
+        clip=Schedule(steps=4, peak=1e-3, warmup=2),
+        clip_batch=8,
+        judge=Schedule(steps=4, peak=1e-3, warmup=2),
+        judge_batch=4,
+        dit=Schedule(steps=4, peak=1e-3, warmup=2),
+        dit_looks=(Look(until=1.0, batch=2, sizes=((96, 64), (64, 64))),),
+        dit_noises=2,
+        held_out_clips=2,
+    ),
+}
+
+
+def look_at(looks: tuple[Look, ...], share: float) -> Look:
+    """The look that is in force at this share of the training."""
+    return next((look for look in looks if share < look.until), looks[-1])

@@ -1,0 +1,139 @@
+"""The training command from end to end at tiny sizes, shipping, and what loads afterwards."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from cogexp.nano import clip, judge, weights
+from cogexp.nano.train import main
+from cogexp.nano.training import adherence, card
+from cogexp.nano.training.ship import ship
+from cogexp.nano.world import Scene, caption, render
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("nano")
+    assert main(["all", "--plan", "tiny", "--folder", str(folder), "--workers", "0", "--device", "cpu"]) == 0
+    assert main(["ship", "--folder", str(folder), "--to", str(folder / "shipped")]) == 0
+    return folder
+
+
+def test_shipped_weights_make_a_clip(trained):
+    shipped = trained / "shipped"
+    assert weights.trained(shipped)
+    loaded = weights.components(folder=shipped)
+    scale = json.loads((trained / "vae" / "scaling.json").read_text())["scaling_factor"]
+    assert loaded["vae"].config.scaling_factor == scale > 0
+    modules = {name: loaded[name] for name in weights.PARTS}
+    clips = adherence.generate(
+        modules, ["two wolves"], width=64, height=64, steps=2, guidance=3.0, device=torch.device("cpu")
+    )
+    assert clips[0].shape == (9, 64, 64, 3)
+
+
+def test_the_weak_model_is_small_and_another(trained):
+    shipped = trained / "shipped"
+    assert weights.undertrained_file(shipped).stat().st_size < 6e6
+    weak = weights.components(["transformer"], shipped, undertrained=True)["transformer"]
+    strong = weights.components(["transformer"], shipped)["transformer"]
+    assert not torch.equal(weak.proj_out.weight, strong.proj_out.weight)
+    assert weights.fingerprint(shipped) != weights.fingerprint(shipped, undertrained=True)
+
+
+def test_the_whole_is_small_enough(trained):
+    assert sum(path.stat().st_size for path in (trained / "shipped").iterdir()) <= 30e6
+
+
+def test_the_card_says_what_is_short(trained):
+    text = (trained / "shipped" / "README.md").read_text()
+    assert "| VAE: PSNR (dB), held-out 512x288x9 clips |" in text
+    assert "| 27 | short |" in text
+    assert "| Generated: place | not measured | 0.9 | |" in text
+    assert card.figures(trained)["psnr_db"] > 0
+
+
+def test_clip_and_judge_load_and_answer(trained):
+    model = clip.load_clip(trained / "shipped")
+    frames = render(Scene(), width=128, height=72, frames=3)
+    images, texts = clip.image_features(model, frames), clip.text_features(model, ["a wolf", "two foxes"])
+    assert images.shape == (3, 128)
+    assert texts.shape == (2, 128)
+    torch.testing.assert_close(images.norm(dim=1), torch.ones(3))
+    ship(trained, trained, parts=("judge",))
+    reading = judge.read_clip(judge.load_judge(trained / "judge.safetensors"), frames)
+    assert Scene(**{**reading, "action": "walking"})
+
+
+def test_finished_training_does_nothing_more(trained, capsys):
+    assert (
+        main(["clip", "--plan", "tiny", "--folder", str(trained), "--workers", "0", "--device", "cpu"]) == 0
+    )
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["done"]
+    assert printed["step"] == 4
+
+
+def test_compact_copies_begin_another_training(trained, tmp_path):
+    compact = tmp_path / "compact"
+    common = ["--plan", "tiny", "--workers", "0", "--device", "cpu"]
+    assert main(["clip", *common, "--folder", str(trained), "--compact", str(compact)]) == 0
+    there = tmp_path / "there"
+    there.mkdir()
+    more = ["--steps", "clip=5", "--resume-from", str(compact)]
+    assert main(["clip", *common, "--folder", str(there), *more]) == 0
+    assert json.loads((there / "clip" / "progress.json").read_text())["step"] == 5
+
+
+def test_adherence_of_a_perfect_reader_is_one(monkeypatch):
+    scenes = adherence.held_out_scenes(4)
+    clips = [np.full((9, 8, 8, 3), i, np.uint8) for i in range(4)]
+    read = lambda _, clip: dict(vars(scenes[int(clip[0, 0, 0, 0])]))  # noqa: E731
+    monkeypatch.setattr(judge, "read_clip", read)
+    assert set(judge.adherence(None, clips, scenes).values()) == {1.0}
+    wrong = judge.adherence(None, clips[::-1], scenes)
+    assert wrong["all"] < 1.0
+    assert all(scene.held_out for scene in scenes)
+
+
+def test_auc_known_answers(monkeypatch):
+    eye = torch.eye(3)
+    monkeypatch.setattr(adherence, "image_features", lambda model, clip: eye[clip : clip + 1])
+    monkeypatch.setattr(adherence, "text_features", lambda model, texts: eye)
+    assert adherence.clip_auc(None, [0, 1, 2], ["", "", ""]) == 1.0
+    monkeypatch.setattr(adherence, "text_features", lambda model, texts: torch.ones(3, 3))
+    assert adherence.clip_auc(None, [0, 1, 2], ["", "", ""]) == 0.5
+
+
+def test_moments_of_a_clip():
+    assert judge.moments(9) == (0, 4, 8)
+    assert judge.moments(49) == (0, 24, 48)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["vae", "--budget", "cat=3"], "--budget must be PART=NUMBER"),
+        (["dit", "--steps", "dit=many"], "--steps must be PART=NUMBER"),
+        (["dit", "--plan", "tiny"], "train this part first"),
+    ],
+)
+def test_wrong_requests_are_refused(arguments, message, tmp_path, capsys):
+    assert main([*arguments, "--folder", str(tmp_path), "--workers", "0", "--device", "cpu"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_scoring_without_weights_is_refused(tmp_path):
+    assert not clip.available(tmp_path)
+    with pytest.raises(FileNotFoundError, match="nano CLIP is not trained"):
+        clip.load_clip(tmp_path)
+    with pytest.raises(FileNotFoundError, match="not shipped; use"):
+        weights.components(["vae"], tmp_path, undertrained=True)
+
+
+def test_captions_of_held_out_scenes_differ():
+    assert len({caption(scene) for scene in adherence.held_out_scenes(96)}) > 90
