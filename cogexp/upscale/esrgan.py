@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,14 +72,16 @@ def read_state_dict(path: Path) -> dict[str, Any]:
 
             state = load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about pickles that it goes on to refuse
+                state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UpscaleError(
             f"upscaler.weights: {path} is damaged or holds more than weights, and nothing else is loaded\n"
             "save its state dict as .safetensors, or as .pth with torch.save(model.state_dict(), ...)"
         ) from error
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
-        raise UpscaleError(f"upscaler.weights: cannot read {path}: {_first_line(error)}") from error
+    except (OSError, RuntimeError, ValueError, EOFError, LookupError, AttributeError, TypeError) as error:
+        raise UpscaleError(f"upscaler.weights: {path} is damaged: {_first_line(error)}") from error
     except Exception as error:
         # safetensors raises its own SafetensorError, a direct child of Exception.
         if type(error).__name__ != "SafetensorError":
@@ -102,7 +105,7 @@ def _descriptor(state: dict[str, Any], title: str) -> Any:
             f"upscaler.weights: spandrel does not know the architecture of {title}; "
             "it reads ESRGAN, SwinIR, HAT, DAT, SPAN, Compact and some forty more"
         ) from error
-    except (KeyError, IndexError, RuntimeError, ValueError, AttributeError, TypeError) as error:
+    except (LookupError, RuntimeError, ValueError, AttributeError, TypeError) as error:
         raise UpscaleError(
             f"upscaler.weights: {title} looks like a known network but does not fit it: {_first_line(error)}"
         ) from error
