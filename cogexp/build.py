@@ -59,8 +59,11 @@ class Request:
     resolved: dict[str, str] = field(default_factory=dict)
 
 
-def build(config: Mapping[str, Any]) -> Request:
+def build(config: Mapping[str, Any], *, needs_first_frame: bool = True) -> Request:
     """Check `config` (groups as nested mappings, plain values) and resolve what is automatic.
+
+    `needs_first_frame=False` accepts image-to-video models without prompt.image: enough to describe a
+    setting, not to run it.
 
     Raises:
         SpecError: one or two lines that name the dotted key, the rule, the value and the nearest legal value.
@@ -79,7 +82,7 @@ def build(config: Mapping[str, Any]) -> Request:
             sampler=_sampler(config, variant, resolved),
             optimization=_optimization(config),
             upscaler=_upscaler(config),
-            prompt=_prompt(config, variant),
+            prompt=_prompt(config, variant, needs_first_frame),
             metrics=_metrics(config),
             seed=top.integer("seed", 0),
         ),
@@ -252,10 +255,10 @@ def _upscaler(config: Mapping[str, Any]) -> UpscalerSpec:
     return spec
 
 
-def _prompt(config: Mapping[str, Any], variant: catalog.Variant) -> PromptSpec:
+def _prompt(config: Mapping[str, Any], variant: catalog.Variant, needs_first_frame: bool) -> PromptSpec:
     section = Section(config, "prompt", ("name", "text", "negative", "image"))
     image = section.optional_text("image")
-    if variant.image_to_video and not image:
+    if variant.image_to_video and not image and needs_first_frame:
         raise SpecError(
             f"prompt.image must name the first frame for {variant.name} (image to video), got null; "
             f"for example: prompt.image=first.png, or model={variant.name.removesuffix('-i2v')}"

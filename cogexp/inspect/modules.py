@@ -1,0 +1,46 @@
+"""The real diffusers and transformers modules on the meta device: shapes run, weights are not needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cogexp.catalog import VARIANTS
+from cogexp.engine.configs import T5_XXL, transformer_config, vae_config
+from cogexp.nano.weights import MAX_SEQUENCE_LENGTH
+from cogexp.spec import RunSpec
+
+FULL_SIZE_TOKENS = 226
+
+
+def text_tokens(spec: RunSpec) -> int:
+    """Length that the pipeline pads every prompt to."""
+    return MAX_SEQUENCE_LENGTH if VARIANTS[spec.model.name].embedded else FULL_SIZE_TOKENS
+
+
+def build_meta(name: str, spec: RunSpec) -> Any:
+    """`text_encoder`, `transformer` or `vae` of the setting, in eval mode on the meta device.
+
+    A checkpoint in the user's own folder (model.path) is built from its own config.json, which may differ
+    from the public one.
+    """
+    import torch
+    from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel
+    from transformers import T5Config, T5EncoderModel
+
+    variant = VARIANTS[spec.model.name]
+    if variant.embedded:
+        from cogexp.nano import arch
+
+        return arch.skeleton(name)
+    folder = Path(spec.model.source or "") / name
+    own = folder.is_absolute()
+    with torch.device("meta"):
+        if name == "text_encoder":
+            config = T5Config.from_pretrained(folder) if own else T5Config(**T5_XXL)
+            return T5EncoderModel(config).eval()
+        if name == "vae":
+            kind, facts = AutoencoderKLCogVideoX, vae_config(variant)
+        else:
+            kind, facts = CogVideoXTransformer3DModel, transformer_config(variant)
+        return (kind.from_config(kind.load_config(folder)) if own else kind(**facts)).eval()
