@@ -174,9 +174,9 @@ class Network:
     @torch.inference_mode()
     def __call__(self, frame: np.ndarray) -> np.ndarray:
         """uint8 (h, w, 3) -> uint8 (scale*h, scale*w, 3); UpscaleError when memory suffices for no tile."""
-        large = _resized(self.unit(frame), self.scale / self.native_scale).mul_(255)
+        large = _resized(self.unit(frame), self.native_scale, self.scale).mul_(255)
         if self.blend:
-            smooth = torch.from_numpy(resize.enlarge(frame, self.scale, "lanczos").copy())
+            smooth = torch.tensor(resize.enlarge(frame, self.scale, "lanczos"))
             large = large.lerp_(smooth.to(self.device).permute(2, 0, 1)[None].float(), self.blend)
         return large.round_().to(torch.uint8)[0].permute(1, 2, 0).cpu().numpy()
 
@@ -186,7 +186,7 @@ class Network:
 
         Overwritten by the next call on a CPU. Goes on in smaller tiles when the GPU's memory runs out.
         """
-        picture = torch.from_numpy(frame).to(self.device).permute(2, 0, 1)[None].to(self.dtype) / 255
+        picture = torch.tensor(frame).to(self.device).permute(2, 0, 1)[None].to(self.dtype) / 255
         while True:
             try:
                 return self._in_tiles(picture, self.tile_px).float().clamp_(0, 1)
@@ -225,12 +225,11 @@ class Network:
         self.tile_px = smaller
 
 
-def _resized(picture: Tensor, factor: float) -> Tensor:
-    """float32 (1, 3, h, w) in 0..1 by `factor`: the mean of each square when it shrinks by a whole number."""
-    if factor == 1:
+def _resized(picture: Tensor, native: int, asked: int) -> Tensor:
+    """float32 (1, 3, native*h, native*w) in 0..1 -> (1, 3, asked*h, asked*w); the mean of squares where exact."""
+    if native == asked:
         return picture
-    if (1 / factor).is_integer():
-        return torch.nn.functional.avg_pool2d(picture, round(1 / factor))
-    return torch.nn.functional.interpolate(
-        picture, scale_factor=factor, mode="bicubic", antialias=True
-    ).clamp_(0, 1)
+    if native % asked == 0:
+        return torch.nn.functional.avg_pool2d(picture, native // asked)
+    size = [side * asked // native for side in picture.shape[2:]]
+    return torch.nn.functional.interpolate(picture, size, mode="bicubic", antialias=True).clamp_(0, 1)
