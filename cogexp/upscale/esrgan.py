@@ -226,7 +226,7 @@ class Network:
 
 
 def _resized(picture: Tensor, native: int, asked: int) -> Tensor:
-    """float32 (1, 3, native*h, native*w) in 0..1 -> (1, 3, asked*h, asked*w); the mean of squares where exact."""
+    """float32 (1, 3, native*h, native*w) in 0..1 -> asked times; the mean of each square if exact."""
     if native == asked:
         return picture
     if native % asked == 0:
