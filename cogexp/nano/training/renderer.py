@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
@@ -52,17 +52,23 @@ class Renderer:
         free = deque(self._folder / f"slot{i}" for i in range(self.workers + 3))
         waiting: deque[tuple[Order, Path, Future[Any]]] = deque()
         source = iter(orders)
-        while True:
-            while free and (order := next(source, None)) is not None:
-                slot = free.popleft()
-                waiting.append((order, slot, self._pool.submit(_work, order, str(slot))))
-            if not waiting:
-                return
-            order, slot, future = waiting.popleft()
-            captions, scenes = future.result()
-            pixels = np.memmap(slot, np.uint8, "c", shape=order.shape)
-            yield Batch(pixels=pixels, captions=captions, scenes=scenes)
-            free.append(slot)
+        try:
+            while True:
+                while free and (order := next(source, None)) is not None:
+                    slot = free.popleft()
+                    waiting.append((order, slot, self._pool.submit(_work, order, str(slot))))
+                if not waiting:
+                    return
+                order, slot, future = waiting.popleft()
+                captions, scenes = future.result()
+                pixels = np.memmap(slot, np.uint8, "c", shape=order.shape)
+                yield Batch(pixels=pixels, captions=captions, scenes=scenes)
+                free.append(slot)
+        finally:
+            # The reader stopped early: nobody may still write into files that the next reader uses.
+            for _, _, future in waiting:
+                future.cancel()
+            wait([future for _, _, future in waiting])
 
 
 def _roomy_folder() -> str | None:

@@ -14,7 +14,7 @@ from cogexp.nano.world import land, sky, woods
 from cogexp.nano.world.shapes import Image, over, split_alpha
 
 # Layers kept from clip to clip, most recently used: a low-entropy world has few.
-_KEPT = 24
+_KEPT = 80
 
 
 @dataclass(frozen=True, kw_only=True)
