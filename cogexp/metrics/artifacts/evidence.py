@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,11 +25,29 @@ class Evidence:
 
     frames: Frames  # (t, h, w, 3) uint8 RGB
     fps: float = 8.0
+    tile_rows: tuple[int, ...] = ()  # where the VAE's tiles meet, when that is known
+    tile_columns: tuple[int, ...] = ()
 
     @cached_property
     def luma(self) -> NDArray[np.uint8]:
         """(t, h, w) uint8."""
         return to_gray(self.frames)
+
+    @cached_property
+    def mean_frame(self) -> NDArray[np.float32]:
+        """(h, w, 3) mean of all frames: what moves fades away, what stands still stays sharp."""
+        return mean_over_time(self.frames)
+
+    @cached_property
+    def mean_luma(self) -> NDArray[np.float32]:
+        """(h, w) mean of all frames."""
+        return mean_over_time(self.luma)
+
+
+def mean_over_time(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(t, ...) uint8 -> (...) float32."""
+    mean = cv2.reduce(frames.reshape(len(frames), -1), 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F)
+    return np.asarray(mean, dtype=np.float32).reshape(frames.shape[1:])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,28 +66,31 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Detector:
-    """A detector with its fixed thresholds, in the unit of its raw evidence."""
+    """A detector with its fixed scale, in the unit of its raw evidence.
 
-    name: str
+    usual: what nine of ten clean clips stay below; suspect, certain: the thresholds.
+    """
+
     find: Callable[[Evidence], Finding]
+    usual: float
     suspect: float
     certain: float
 
     def score(self, raw: float) -> float:
-        """Raw evidence -> the common scale.
-
-        Suspect is 1, certain is 2, linear between and beyond, never below 0.
-        """
-        if not math.isfinite(raw):
-            return 0.0
+        """Raw evidence -> the common scale: usual is 0, suspect 1, certain 2, linear between and beyond."""
         if raw >= self.suspect:
             return SUSPECT + (raw - self.suspect) / (self.certain - self.suspect)
-        return max(0.0, raw / self.suspect)
+        return max(0.0, (raw - self.usual) / (self.suspect - self.usual))
 
 
 def level_of(score: float) -> str:
     """'none', 'suspect' or 'certain'."""
     return "certain" if score >= CERTAIN else "suspect" if score >= SUSPECT else "none"
+
+
+def sampled(frames: int, most: int) -> NDArray[np.intp]:
+    """Indices of at most `most` frames, evenly spread: what lasts need not be looked at in each frame."""
+    return np.unique(np.linspace(0, frames - 1, min(frames, most)).round().astype(np.intp))
 
 
 def top_mean(values: NDArray[np.floating], share: float = 0.4, least: int = 3) -> NDArray[np.floating]:
@@ -84,3 +106,14 @@ def worst_frames(values: NDArray[np.floating], threshold: float) -> tuple[int, .
     """Frames whose value reaches the threshold, at least the worst one."""
     hit = np.flatnonzero(values >= threshold)
     return tuple(int(i) for i in hit) if len(hit) else (int(np.argmax(values)),)
+
+
+def row_steps(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(t, h): mean |row y - row y-1|; row 0 has 0."""
+    t, h, w = luma.shape
+    difference = cv2.absdiff(
+        np.ascontiguousarray(luma[:, 1:]).reshape(-1, w), np.ascontiguousarray(luma[:, :-1]).reshape(-1, w)
+    )
+    steps = np.zeros((t, h), np.float32)
+    steps[:, 1:] = cv2.reduce(difference, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).reshape(t, h - 1)
+    return steps

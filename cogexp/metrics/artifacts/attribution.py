@@ -1,0 +1,111 @@
+"""Who made a fault: the decoder or the denoiser? The same latents are decoded a second time, untiled, and
+compared.
+
+A seam of the tiled decoder is gone in the second decoding, and the difference of the two is large exactly
+below the line. A fault that is in the latents is in both, and the two agree there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cogexp.metrics.artifacts.detect import Tiles, detect
+from cogexp.metrics.clip_frames import EvalClip, Frames
+
+BAND = 8  # rows or columns a value of the profile stands for: one latent row
+JUMP = 2.5  # times the level elsewhere: a band that the tiling changed
+LEAST = 1.0  # levels of 255: smaller differences are rounding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attribution:
+    """Verdict on a clip decoded twice.
+
+    cause: "decoder" (the tiled decoding differs where its tiles meet or beyond, or the fault is gone in the
+    second
+        decoding), "denoiser" (the fault is in both) or "unknown" (no fault, and nothing differs).
+    rows, columns: (first, last) where the two decodings differ most, None when they agree.
+    row_profile, column_profile: mean |difference| in levels by band of 8 rows, columns.
+    score: largest band over the level of the calm half, log; 0 when they agree. Larger means a clearer seam.
+    """
+
+    cause: str
+    rows: tuple[int, int] | None
+    columns: tuple[int, int] | None
+    row_profile: tuple[float, ...]
+    column_profile: tuple[float, ...]
+    score: float
+
+
+def attribute(native: Frames, redecoded: Frames, fps: float = 8.0) -> Attribution:
+    """Compare a clip with a second decoding of the same latents, both (t, h, w, 3) uint8 RGB.
+
+    Raises ValueError when the shapes differ.
+    """
+    if native.shape != redecoded.shape:
+        raise ValueError(f"expected two decodings of one size, got {native.shape} and {redecoded.shape}")
+    by_row, by_column = difference_profiles(native, redecoded)
+    rows, row_score = changed_span(by_row)
+    columns, column_score = changed_span(by_column)
+    score = max(row_score, column_score)
+    if score == 0 and max(by_row) >= LEAST:
+        rows = (0, native.shape[1] - 1)  # changed all over: still the decoder, though no line shows where
+    if score > 0 or max(by_row) >= LEAST:
+        cause = "decoder" if score > 0 or not persists(native, redecoded, fps) else "denoiser"
+    else:
+        cause = "denoiser" if persists(native, redecoded, fps) else "unknown"
+    return Attribution(
+        cause=cause,
+        rows=rows,
+        columns=columns,
+        row_profile=tuple(by_row),
+        column_profile=tuple(by_column),
+        score=score,
+    )
+
+
+def difference_profiles(native: Frames, redecoded: Frames) -> tuple[list[float], list[float]]:
+    """Mean |difference| in levels, by bands of BAND rows and by bands of BAND columns."""
+    total = np.zeros(native.shape[1:], np.float32)
+    for first, second in zip(native, redecoded, strict=True):
+        cv2.accumulate(cv2.absdiff(first, second), total)
+    mean = total.mean(axis=2) / len(native)
+    return bands(mean.mean(axis=1)), bands(mean.mean(axis=0))
+
+
+def bands(values: NDArray[np.float32]) -> list[float]:
+    """(n,) -> means of BAND neighbours each."""
+    return [float(values[i : i + BAND].mean()) for i in range(0, len(values), BAND)]
+
+
+def changed_span(profile: list[float]) -> tuple[tuple[int, int] | None, float]:
+    """(first, last) row of the run of bands that stand out round the largest, and its log ratio.
+
+    None, 0 if none.
+    """
+    values = np.asarray(profile)
+    calm = float(np.sort(values)[: max(1, len(values) // 2)].mean())
+    usual = max(calm, LEAST / JUMP)
+    peak = int(np.argmax(values))
+    if values[peak] < max(JUMP * usual, LEAST):
+        return None, 0.0
+    limit = max(0.5 * float(values[peak]), JUMP * usual)
+    first = last = peak
+    while first > 0 and values[first - 1] >= limit:
+        first -= 1
+    while last + 1 < len(values) and values[last + 1] >= limit:
+        last += 1
+    return (first * BAND, (last + 1) * BAND - 1), float(np.log(values[peak] / usual))
+
+
+def persists(native: Frames, redecoded: Frames, fps: float) -> bool:
+    """True when what is found in the first decoding is found in the second as well, by the same detector."""
+    first = detect(EvalClip.collect([native], fps), tiles=Tiles())
+    if first.kind is None:
+        return False
+    again = detect(EvalClip.collect([redecoded], fps), names=[first.kind], tiles=Tiles())
+    return again.score >= 1.0 or again.score > 0.6 * first.score

@@ -1,0 +1,51 @@
+"""Flicker: the whole picture becomes brighter and darker from frame to frame.
+
+Idea: in every part of the picture the brightness changes by the same factor, and the change is taken back
+in the next frame. A fade goes one way, a cut changes each part differently, motion averages out over the
+parts.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cogexp.metrics.artifacts.evidence import Evidence, Finding, worst_frames
+
+BLOCKS = (9, 16)
+SPREAD = 0.3  # share of the blocks' spread that a common change must exceed
+DARK = 16.0  # levels: darker blocks say nothing about a factor
+
+
+def find_flicker(evidence: Evidence) -> Finding:
+    """Raw evidence: mean size of the largest taken-back brightness changes, in per cent, noise subtracted."""
+    luma = evidence.luma
+    if len(luma) < 3:
+        return Finding(raw=0.0)
+    change, spread = brightness_changes(luma)
+    back = reversals(change, spread)
+    raw = float(np.sort(back)[-max(1, len(back) // 6) :].mean()) * 100
+    frames = tuple(i + 1 for i in worst_frames(back, 0.5 * float(back.max())))
+    return Finding(raw=raw, rows=(0, luma.shape[1] - 1), frames=frames)
+
+
+def brightness_changes(luma: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(t-1,) median over blocks of the log brightness change, and its median deviation over the blocks."""
+    blocks = np.stack([cv2.resize(f, BLOCKS[::-1], interpolation=cv2.INTER_AREA) for f in luma])
+    level = blocks.reshape(len(luma), -1).astype(np.float64)
+    step = np.log(level[1:] + 1) - np.log(level[:-1] + 1)
+    step[(level[1:] < DARK) | (level[:-1] < DARK)] = np.nan
+    with np.errstate(all="ignore"):
+        known = np.isfinite(step).sum(1) >= 8
+        step[~known] = 0.0
+        median = np.nanmedian(step, axis=1)
+        spread = np.nanmedian(np.abs(step - median[:, None]), axis=1)
+    return median, spread
+
+
+def reversals(change: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(t-2,): how much of the change into a frame is taken back on leaving it, beyond the blocks' spread."""
+    sure = np.sign(change) * np.maximum(np.abs(change) - SPREAD * spread, 0.0)
+    opposite = sure[:-1] * sure[1:] < 0
+    return np.where(opposite, np.minimum(np.abs(sure[:-1]), np.abs(sure[1:])), 0.0)

@@ -1,0 +1,192 @@
+"""The detectors: known faults are found where they are, clean clips stay quiet."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cogexp.metrics import EvalClip
+from cogexp.metrics.artifacts.detect import DETECTORS, Tiles, default_tiles, detect
+from tests import faults
+from tests.metrics.clips import shipped
+
+T, SIZE = 9, (512, 288)
+ALL = np.ones(T, bool)
+Y0 = 251
+
+
+@pytest.fixture(scope="module")
+def bikes() -> np.ndarray:
+    return shipped("bikes", T, SIZE)
+
+
+@pytest.fixture(scope="module")
+def bunny() -> np.ndarray:
+    return shipped("bigbuckbunny", T, SIZE)
+
+
+def found(clip: np.ndarray, **options):
+    return detect(EvalClip.collect([clip], 8), **options)
+
+
+FAULTS = {
+    "shear": lambda c: faults.shear(c, ALL, Y0, 288, np.full(T, 9)),
+    "smear": lambda c: faults.smear(c, ALL, Y0, False),
+    "duplicated_band": lambda c: faults.duplicated_band(c, ALL, Y0, Y0 - 37),
+    "noise_band": lambda c: faults.noise_band(c, ALL, Y0, 40, "gauss", np.random.default_rng(0)),
+    "stripes": lambda c: faults.stripes(c, ALL, Y0, 6, 30, False, 0),
+    "vertical_shear": lambda c: faults.vertical_shear(c, ALL, 301, 9),
+    "vertical_seam": lambda c: faults.seam(c, 288, 0, 1.0, (14, 14, 14), 2),
+    "grid": lambda c: faults.grid(c, 16, 10, True, np.random.default_rng(0)),
+    "checkerboard": lambda c: faults.checkerboard(c, 4, 6),
+    "flicker": lambda c: faults.flicker(c, 1 + 0.1 * (np.arange(T) % 2)),
+    "freeze": lambda c: faults.freeze(c, 4, 3),
+    "black": lambda c: faults.black(c, 4, 2),
+}
+ROWS_KNOWN = ("shear", "smear", "duplicated_band", "noise_band", "stripes")
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_plain_fault_is_named_with_its_level_and_place(bikes, name):
+    result = found(FAULTS[name](bikes))
+    assert result.kind == name
+    assert result.level == "certain"
+    if name in ROWS_KNOWN:
+        assert abs(result.rows[0] - Y0) <= 2
+        assert result.rows[1] == 287
+
+
+def test_a_column_is_named_for_vertical_faults(bikes):
+    assert abs(found(FAULTS["vertical_shear"](bikes)).columns[0] - 301) <= 1
+    assert abs(found(FAULTS["vertical_seam"](bikes)).columns[0] - 288) <= 1
+
+
+def test_a_displaced_band_has_both_of_its_ends(bikes):
+    result = found(faults.shear(bikes, ALL, 120, 160, np.full(T, 11)))
+    assert result.kind == "shear"
+    assert result.rows == (120, 159)
+
+
+def test_rows_of_another_frame_are_desynchronised(bikes):
+    raw = {}
+    for name, clip in (("clean", bikes), ("fault", faults.desync(bikes, ALL, 231, 3))):
+        finding = DETECTORS["desync"].find(_evidence(clip))
+        raw[name] = finding.raw
+        rows = finding.rows
+    assert raw["fault"] > DETECTORS["desync"].suspect > raw["clean"]
+    assert abs(rows[0] - 231) <= 2
+
+
+def test_a_sharp_seam_is_found_at_its_row_and_known_tiles_count_for_more(bunny):
+    clip = faults.seam(bunny, 200, 0, 1.14, (0, 0, 0), 1)
+    finding = DETECTORS["seam"].find(_evidence(clip, Tiles(rows=(200,))))
+    blind = DETECTORS["seam"].find(_evidence(clip, Tiles()))
+    assert abs(finding.rows[0] - 200) <= 1
+    assert finding.raw == pytest.approx(1.5 * blind.raw) or finding.raw > blind.raw
+    assert finding.raw > DETECTORS["seam"].find(_evidence(bunny, Tiles(rows=(200,)))).raw
+
+
+def _evidence(clip, tiles=None):
+    from cogexp.metrics.artifacts.detect import evidence_of
+
+    return evidence_of(EvalClip.collect([clip], 8), tiles or Tiles())
+
+
+@pytest.mark.parametrize("name", ["bikes", "bigbuckbunny"])
+@pytest.mark.parametrize("crf", [None, 18, 28])
+def test_clean_clips_are_not_certain(name, crf):
+    clip = shipped(name, T, SIZE)
+    result = found(clip if crf is None else faults.compressed(clip, crf))
+    assert result.level == "none", (result.kind, result.score)
+
+
+def letterbox(clip):
+    out = clip.copy()
+    out[:, :36] = out[:, -36:] = 16
+    return out
+
+
+def subtitle(clip):
+    import cv2
+
+    out = clip.copy()
+    for frame in out:
+        cv2.putText(frame, "this is what was said", (120, 262), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (240,) * 3, 2)
+    return out
+
+
+def cut(clip):
+    return np.concatenate([clip[:4], clip[:5, ::-1, ::-1]])
+
+
+def fade(clip):
+    return (clip * np.linspace(1, 0, len(clip))[:, None, None, None]).astype(np.uint8)
+
+
+@pytest.mark.parametrize("change", [letterbox, subtitle, cut, fade])
+def test_what_editors_do_is_not_a_certain_fault(bikes, change):
+    assert found(change(bikes)).level != "certain"
+
+
+def test_a_fault_in_some_frames_only_names_those(bikes):
+    hit = (np.arange(T) >= 3) & (np.arange(T) < 8)
+    result = found(faults.shear(bikes, hit, Y0, 288, np.full(T, 12)))
+    assert result.kind == "shear"
+    assert set(result.frames) <= {3, 4, 5, 6, 7}
+    assert len(result.frames) >= 3
+
+
+def test_rows_are_those_of_the_source_when_the_clip_is_upscaled(bikes):
+    result = found(faults.upscaled(FAULTS["shear"](bikes), 4))
+    assert result.kind == "shear"
+    assert abs(result.rows[0] - 4 * Y0) <= 8
+    assert result.rows[1] == 1151
+
+
+@pytest.mark.parametrize(
+    "clip",
+    [
+        np.zeros((4, 288, 512, 3), np.uint8),
+        np.zeros((1, 64, 64, 3), np.uint8),
+        np.full((2, 48, 80, 3), 255, np.uint8),
+        np.random.default_rng(0).integers(0, 256, (3, 33, 47, 3)).astype(np.uint8),
+        np.random.default_rng(0).integers(0, 256, (1, 300, 420, 3)).astype(np.uint8),
+    ],
+)
+def test_any_clip_gives_finite_scores(clip):
+    result = found(clip)
+    json.dumps(result.to_dict(), allow_nan=False)
+    assert set(result.findings) == set(DETECTORS)
+
+
+def test_an_empty_generation_is_black():
+    assert found(np.zeros((5, 288, 512, 3), np.uint8)).kind == "black"
+
+
+def test_the_record_keeps_its_keys(bikes):
+    plain = found(FAULTS["shear"](bikes)).to_dict()
+    assert set(plain) == {"level", "kind", "score", "rows", "columns", "frames", "detectors"}
+    assert set(plain["detectors"]) == set(DETECTORS)
+    assert all(set(entry) == {"score", "level", "rows"} for entry in plain["detectors"].values())
+    assert plain["score"] == max(entry["score"] for entry in plain["detectors"].values())
+    clean = found(bikes).to_dict()
+    assert clean["kind"] is None
+    assert clean["rows"] is None
+    assert clean["frames"] == []
+
+
+def test_the_scale_is_the_same_for_all_detectors():
+    for detector in DETECTORS.values():
+        assert detector.usual < detector.suspect < detector.certain
+        assert detector.score(detector.usual) == 0
+        assert detector.score(detector.suspect) == pytest.approx(1)
+        assert detector.score(detector.certain) == pytest.approx(2)
+
+
+def test_default_tiles_are_where_diffusers_puts_them():
+    def of(width, height):
+        return default_tiles(EvalClip.collect([np.zeros((1, height, width, 3), np.uint8)], 8))
+
+    assert of(512, 288) == Tiles(rows=(200,), columns=(288,))
+    assert of(720, 480) == Tiles(rows=(200, 400), columns=(288, 576))
+    assert of(352, 192) == Tiles()
