@@ -148,9 +148,13 @@ def _cut(frame: np.ndarray, window: Detail, factor: float) -> np.ndarray:
 
 
 def busiest(frame: np.ndarray) -> Detail:
-    """The window of about a quarter of the frame's sides in which neighbouring pixels differ most."""
+    """The 16:9 window, a quarter of the frame's shorter side high, in which neighbouring pixels differ most.
+
+    Wide for a portrait clip too: its two pictures fill the page's width, with room for a label each.
+    """
     height, width = frame.shape[:2]
-    size_y, size_x = max(height // 4, 16), max(round(width / 4), 16)
+    size_y = max(min(height, width) // 4, 16)
+    size_x = round(size_y * 16 / 9)
     luma = frame.astype(np.float32).mean(2)
     change = np.zeros((height + 1, width + 1))
     energy = np.abs(np.diff(luma, axis=0, append=luma[-1:])) + np.abs(

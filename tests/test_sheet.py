@@ -71,7 +71,8 @@ def test_the_detail_is_where_the_structure_is() -> None:
     assert (window.height, window.width) == (72, 128)
     assert window.top <= 200 < window.top + window.height
     assert window.left <= 340 < window.left + window.width
-    assert busiest(np.zeros((64, 64, 3), np.uint8)) == Detail(0, 0, 16, 16)
+    assert busiest(np.zeros((64, 64, 3), np.uint8)) == Detail(0, 0, 16, 28)
+    assert busiest(frame.swapaxes(0, 1)).width == 128  # as wide in a portrait clip: the labels need the room
 
 
 def test_text_that_no_font_can_write_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
