@@ -13,16 +13,15 @@ pixel p - 1, so that row and column 0 are the zero border.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from math import prod
-from typing import Any
 
 import torch
 from torch import Tensor
+
+from cogexp.upscale.winograd_band import Band, Layer, Scratch, Store
 
 BAND_BLOCKS = 128  # blocks of 4x4 pixels worked on at once: about 2 MB of intermediate values
 MOST_THREADS = 8  # beyond, Python cannot hand out the operations fast enough
@@ -39,24 +38,12 @@ FILTER_BASIS = torch.tensor(
     dtype=torch.float64,
 )
 
-Op = Callable[[], Any]
-_Store = tuple[tuple[Any, ...], Tensor]  # an index into the pixels of a band, and where they go
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Layer:
-    """filters (36, channels in, channels out), bias (out,), slopes (out,) of its PReLU or None."""
-
-    filters: Tensor
-    bias: Tensor
-    slopes: Tensor | None
-
 
 class WinogradCompact:
     """An SRVGGNetCompact with PReLU, as spandrel loads it, for single pictures on the CPU.
 
     Bands of a layer are computed by as many threads as torch has, each band by one: a result depends on the
-    picture alone. It agrees with the module to about 5e-6.
+    picture alone. It agrees with the module to about 5e-6. Not to be called from two threads at once.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -97,7 +84,7 @@ def supported(model: torch.nn.Module) -> bool:
     )
 
 
-def _prepare(body: Sequence[torch.nn.Module], scale: int) -> list[_Layer]:
+def _prepare(body: Sequence[torch.nn.Module], scale: int) -> list[Layer]:
     """Filters in Winograd's basis, with PReLU slopes brought to at most 1 and output pixels in reading order.
 
     max(x, slope * x) is PReLU only for slopes up to 1. A channel of a larger slope s is computed negated,
@@ -121,7 +108,7 @@ def _prepare(body: Sequence[torch.nn.Module], scale: int) -> list[_Layer]:
             weight, bias = weight[order], bias[order]
         filters = torch.einsum("xb,ya,ocab->xyco", FILTER_BASIS, FILTER_BASIS, weight)
         layers.append(
-            _Layer(filters=filters.flatten(0, 1).float().contiguous(), bias=bias.float(), slopes=slopes)
+            Layer(filters=filters.flatten(0, 1).float().contiguous(), bias=bias.float(), slopes=slopes)
         )
     return layers
 
@@ -129,7 +116,7 @@ def _prepare(body: Sequence[torch.nn.Module], scale: int) -> list[_Layer]:
 class Workspace:
     """Buffers and prepared operations for pictures of one size (height, width)."""
 
-    def __init__(self, layers: list[_Layer], scale: int, size: tuple[int, int], threads: int) -> None:
+    def __init__(self, layers: list[Layer], scale: int, size: tuple[int, int], threads: int) -> None:
         self.scale, self.size = scale, size
         self.rows, self.columns = -(-size[0] // 4), -(-size[1] // 4)  # in blocks
         hidden, last = layers[0].filters.shape[2], layers[-1].filters.shape[2]
@@ -142,11 +129,11 @@ class Workspace:
         step = min(self.rows, max(1, BAND_BLOCKS // self.columns))
         spans = [slice(start, min(start + step, self.rows)) for start in range(0, self.rows, step)]
         shares = [spans[thread::threads] for thread in range(threads)]
-        scratches = [_Scratch(step * (self.columns + 1) * max(hidden, last)) for _ in shares]
+        scratches = [Scratch(step * (self.columns + 1) * max(hidden, last)) for _ in shares]
 
-        def bands(source: list[Tensor], out: int, target: list[Tensor] | None) -> list[list[_Band]]:
+        def bands(source: list[Tensor], out: int, target: list[Tensor] | None) -> list[list[Band]]:
             return [
-                [_Band(scratch, source, span, out, self._stores(target, span)) for span in share]
+                [Band(scratch, source, span, out, self._stores(target, span)) for span in share]
                 for scratch, share in zip(scratches, shares, strict=True)
             ]
 
@@ -165,11 +152,11 @@ class Workspace:
         columns = range(self.size[1] + 1, 4 * self.columns + 1)
         return rows + [plane[:, p % 4, p // 4] for p in columns for plane in planes]
 
-    def _stores(self, planes: list[Tensor] | None, span: slice) -> list[_Store]:
+    def _stores(self, planes: list[Tensor] | None, span: slice) -> list[Store]:
         """Where the pixels (4 down, 4 across, n, columns, channels) of a band go: to planes or the output."""
         if planes is None:
             return [((i,), self.output[span, i].permute(3, 0, 2, 1, 4)) for i in range(4)]
-        stores: list[_Store] = []
+        stores: list[Store] = []
         below = slice(span.start + 1, span.stop + 1)
         for i in range(4):  # pixel (i, j) of a block is padded pixel (i + 1, j + 1)
             plane = planes[i + 1][span] if i < 3 else planes[0][below]
@@ -197,108 +184,7 @@ class Workspace:
         return whole[: height * self.scale, : width * self.scale]
 
 
-def _run_bands(layer: _Layer, bands: list[_Band]) -> None:
+def _run_bands(layer: Layer, bands: list[Band]) -> None:
     with torch.inference_mode():  # a setting of each thread
         for band in bands:
             band.run(layer)
-
-
-class _Scratch:
-    """A thread's memory for the values of one band: little and reused, so that it stays in the cache."""
-
-    def __init__(self, unit: int) -> None:
-        self.here, self.there = torch.empty(36 * unit), torch.empty(36 * unit)
-        self.spare = torch.empty(12 * unit)
-
-
-def _view(memory: Tensor, *shape: int) -> Tensor:
-    return memory[: prod(shape)].view(shape)
-
-
-class _Band:
-    """One convolution of the rows of blocks `span`, its views and additions prepared once.
-
-    `source` are planes of c channels, `out` the channels made. Axes of the values: point or pixel across,
-    point or pixel down, row of blocks, column of blocks, channel; of the final pixels: down, across, ...
-    """
-
-    def __init__(
-        self, scratch: _Scratch, source: list[Tensor], span: slice, out: int, stores: list[_Store]
-    ) -> None:
-        columns, channels = source[0].shape[2] - 1, source[0].shape[3]
-        count = span.stop - span.start
-        here, there, spare = scratch.here, scratch.there, scratch.spare
-        lines = _view(there, 6, count, 4, columns + 1, channels)
-        values = _view(here, 6, 6, count, columns, channels)
-        products = _view(there, 6, 6, count, columns, out)
-        half = _view(here, 4, 6, count, columns, out)
-        self.pixels = _view(there, 4, 4, count, columns, out)
-        self.scaled = _view(here, 4, 4, count, columns, out)
-        rows = [source[i % 4][span.start + i // 4 : span.stop + i // 4] for i in range(6)]
-        shifted = [lines[:, :, j % 4, j // 4 : columns + j // 4] for j in range(6)]
-        self.before = [
-            *_spread(rows, lines, _view(spare, 2, count, 4, columns + 1, channels)),
-            *_spread(shifted, values, _view(spare, 2, 6, count, columns, channels)),
-        ]
-        self.after = [
-            *_gather(products, half, _view(spare, 2, 6, count, columns, out)),
-            *_gather(half.unbind(1), self.pixels, _view(spare, 2, 4, count, columns, out)),
-        ]
-        self.values, self.products = values.view(36, -1, channels), products.view(36, -1, out)
-        self.ones = products[1, 1]  # added at the points (1, 1), a value reaches all 16 pixels
-        self.stores = [
-            (self.pixels[at].view(target.shape), self.scaled[at].view(target.shape), target)
-            for at, target in stores
-        ]
-
-    def run(self, layer: _Layer) -> None:
-        """Convolve, add the bias, apply the PReLU if the layer has one, and store."""
-        for op in self.before:
-            op()
-        torch.bmm(self.values, layer.filters, out=self.products)
-        self.ones.add_(layer.bias)
-        for op in self.after:
-            op()
-        if layer.slopes is None:
-            for pixels, _, target in self.stores:
-                target.copy_(pixels)
-            return
-        torch.mul(self.pixels, layer.slopes, out=self.scaled)
-        for pixels, scaled, target in self.stores:
-            torch.maximum(pixels, scaled, out=target)
-
-
-def _spread(d: Sequence[Tensor], out: Sequence[Tensor], spare: Sequence[Tensor]) -> list[Op]:
-    """out = B^T d: six lines of pixels to values at the six points."""
-    even, odd = spare
-    return [
-        partial(torch.sub, d[4], d[2], out=even),
-        partial(torch.sub, d[3], d[1], out=odd),
-        partial(torch.add, even, odd, alpha=2, out=out[3]),
-        partial(torch.sub, even, odd, alpha=2, out=out[4]),
-        partial(torch.sub, d[0], d[2], out=out[0]),
-        partial(torch.add, even, out[0], alpha=4, out=out[0]),
-        partial(torch.sub, d[5], d[3], out=out[5]),
-        partial(torch.sub, out[5], odd, alpha=4, out=out[5]),
-        partial(torch.sub, d[4], d[2], alpha=4, out=even),
-        partial(torch.sub, d[3], d[1], alpha=4, out=odd),
-        partial(torch.add, even, odd, out=out[1]),
-        partial(torch.sub, even, odd, out=out[2]),
-    ]
-
-
-def _gather(m: Sequence[Tensor], out: Sequence[Tensor], spare: Sequence[Tensor]) -> list[Op]:
-    """out = A^T m: products at the six points to four lines of pixels."""
-    sums, differences = spare
-    return [
-        partial(torch.add, m[1], m[2], out=sums),
-        partial(torch.sub, m[1], m[2], out=differences),
-        partial(torch.add, m[3], m[4], out=out[2]),
-        partial(torch.sub, m[3], m[4], out=out[3]),
-        partial(torch.add, m[0], sums, out=out[0]),
-        partial(torch.add, out[0], out[2], out=out[0]),
-        partial(torch.add, differences, out[3], alpha=2, out=out[1]),
-        partial(torch.add, sums, out[2], alpha=4, out=out[2]),
-        partial(torch.add, differences, out[3], alpha=8, out=out[3]),
-        partial(torch.add, out[3], m[5], out=out[3]),
-    ]

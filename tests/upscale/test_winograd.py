@@ -7,7 +7,7 @@ import pytest
 import torch
 from spandrel.architectures.Compact import Compact
 
-from cogexp.upscale import winograd
+from cogexp.upscale import winograd, winograd_band
 from cogexp.upscale.winograd import FILTER_BASIS, WinogradCompact
 
 
@@ -34,10 +34,10 @@ def test_one_dimension_by_hand() -> None:
     rng = np.random.default_rng(0)
     line, taps = torch.from_numpy(rng.normal(size=6)), torch.from_numpy(rng.normal(size=3))
     values, spare = torch.empty(6, dtype=torch.float64), torch.empty(2, dtype=torch.float64)
-    for op in winograd._spread(line, values, spare):
+    for op in winograd_band.spread(line, values, spare):
         op()
     pixels = torch.empty(4, dtype=torch.float64)
-    for op in winograd._gather(values * (FILTER_BASIS @ taps), pixels, spare):
+    for op in winograd_band.gather(values * (FILTER_BASIS @ taps), pixels, spare):
         op()
     np.testing.assert_allclose(pixels.numpy(), np.correlate(line.numpy(), taps.numpy(), "valid"), atol=1e-12)
 
