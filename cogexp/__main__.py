@@ -40,10 +40,26 @@ def _dispatch(words: list[str]) -> int:
         from cogexp.cli import measure
 
         return measure.command(rest)
+    if command == "inspect":
+        from cogexp.cli import inspect
+
+        return inspect.command(rest)
+    if command == "plan":
+        from cogexp.cli import plan
+
+        return plan.command(rest)
     if command == "fetch":
         from cogexp.cli import fetch
 
         return fetch.command(rest)
+    if command == "pick":
+        from cogexp.cli import pick
+
+        return pick.command(rest)
+    if command == "export":
+        from cogexp.cli import export
+
+        return export.command(rest)
     from cogexp.cli import compose, runs
 
     parsed = compose.parse_words(rest)
@@ -54,7 +70,14 @@ def _help(command: str) -> str:
     from cogexp.cli import help as texts
     from cogexp.cli.paths import conf_dir
 
-    by_command = {"measure": texts.MEASURE, "fetch": texts.FETCH}
+    by_command = {
+        "plan": texts.PLAN,
+        "measure": texts.MEASURE,
+        "inspect": texts.INSPECT,
+        "fetch": texts.FETCH,
+        "pick": texts.PICK,
+        "export": texts.EXPORT,
+    }
     return by_command.get(command) or texts.main_help(conf_dir())
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 COMMANDS = {
+    "plan": "what a setting would cost, and which settings fit gpu=24GB; no weights, no GPU",
     "measure": "metrics of any video:  python -m cogexp measure clip.mp4 --prompt 'two wolves'",
+    "inspect": "the inside of the model at a setting: every stage's shapes, parameters, compute; against=WxH",
+    "pick": "the best setting under constraints:  python -m cogexp pick maximize=clip_score max_vram=24GB",
+    "export": "all runs as a table for other tools:  python -m cogexp export outputs --to csv",
     "fetch": "download and check everything a setting needs, once; then it all works offline",
 }
 
@@ -38,6 +42,7 @@ options
 
 top-level keys
   seed=0  device=auto|cpu|cuda  outputs=DIR  study=NAME  force=true  strict=false  debug=true  store_gb=20
+  preflight=refuse|warn|off
 
 exit codes: 0 done, 1 a run failed (the others went on), 2 a wrong request (nothing ran), 130 interrupted
 """
@@ -90,6 +95,39 @@ examples
   python -m cogexp measure a.mp4 b.mp4 --prompt "two wolves" --json > scores.json
 """
 
+INSPECT = """\
+usage: python -m cogexp inspect [group=choice] [group.key=value] [against=WxH] [format=md] [--json]
+
+Shape tables of text encoder, VAE encoder, transformer and VAE decoder, in the order of the data, with the
+parameters and the share of compute of every stage. The real classes run without weights: nothing is
+downloaded, no GPU is needed. Image-to-video models need no first frame here.
+against=WxH  the same model at a second size: rows that differ, and where the tokens sit in the trained field
+             and decode tiles meet, as outputs/inspect/<name>/positions.png
+format=md    Markdown instead of tables for the terminal
+--json       one object on stdout, nothing else
+
+examples
+  python -m cogexp inspect model=cogvideox-5b resolution=720x480
+  python -m cogexp inspect model=cogvideox-5b resolution=512x288 against=720x480
+  python -m cogexp inspect model=cogvideox-5b-i2v resolution=native format=md > shapes.md
+"""
+
+PLAN = """\
+usage: python -m cogexp plan [group=choice] [group.key=value] [gpu=24GB|auto|NAME] [exact=true] [--json]
+
+What a setting would cost on a GPU, in closed forms, without weights or a GPU: peak memory by stage (allocated and
+reserved), compute, tokens and latent shape, disk and main memory. Then the settings that need less or fit the
+card, fastest first, as words to add to the command.
+gpu=...      a size (24GB), auto (the card in this machine), or a name such as 'RTX 4090' or A100; gpu=none: any
+exact=true   activations from a trace of the real modules with fake tensors (up to a minute)
+--json       one object on stdout, nothing else
+
+examples
+  python -m cogexp plan model=cogvideox-5b resolution=512x288 gpu=24GB
+  python -m cogexp plan model=cogvideox-5b model.dtype=float32
+  python -m cogexp plan model=cogvideox-1.5-5b resolution=native gpu='RTX 4090' --json
+"""
+
 FETCH = """\
 usage: python -m cogexp fetch [model=NAME] [metrics=PRESET] [group=choice]
 
@@ -100,4 +138,38 @@ Afterwards the setting runs offline.
 examples
   python -m cogexp fetch model=cogvideox-2b
   python -m cogexp fetch metrics=default
+"""
+
+PICK = """\
+usage: python -m cogexp pick [DIR] [maximize=METRIC | minimize=METRIC] [where='CONDITIONS']
+                             [max_vram=24GB] [max_seconds=300] [--json | --markdown]
+
+Compares the settings of the runs in DIR (default: outputs) in pairs over prompts and seeds, names the best
+with its confidence, or says that the runs do not decide it and how many more would.
+
+METRIC       clip_score: of the clip that the setting delivers (upscaled where it upscales, else native);
+             native/clip_score or upscaled/clip_score: exactly that one; seconds, peak_allocated_gib: costs
+CONDITIONS   NAME OP VALUE joined by 'and'; OP is == != < <= > >=
+             tear.level, seam.level ...: none < suspect < certain, in every run; metrics: on average;
+             axes: resolution, steps, upscaler, vae_tiling ...; prompt, seed, study, device, clip_network
+             choose runs
+max_vram     largest peak of allocated GPU memory; max_seconds: mean time of a run without loading the model
+
+A setting with a failed or out-of-memory run, or one that was not measured, is left out with the reason.
+
+examples
+  python -m cogexp pick
+  python -m cogexp pick outputs where='tear.level!=certain and motion_px>0.5' max_vram=24GB
+  python -m cogexp pick outputs minimize=warp_error where='study==sizes and prompt!=water' --json
+"""
+
+EXPORT = """\
+usage: python -m cogexp export [DIR] [--to csv|parquet] [FILE]
+
+One row a run: axes, prompt, seed, status, scores, seconds and memory, artifacts. CSV without FILE goes to
+stdout; parquet needs a FILE and pyarrow (pip install 'cogexp[parquet]').
+
+examples
+  python -m cogexp export outputs --to csv > runs.csv
+  python -m cogexp export outputs --to parquet runs.parquet
 """

@@ -1,0 +1,57 @@
+"""`export [DIR] --to csv|parquet [FILE]`: one row a run, for other tools."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from cogexp.cli import compose
+from cogexp.cli.pick import split_folder
+from cogexp.cli.runs import show_log_lines
+from cogexp.spec import SpecError, check_choice
+from cogexp.study import load
+
+FORMATS = ("csv", "parquet")
+PARQUET_HINT = "pip install 'cogexp[parquet]'"
+
+
+def command(argv: list[str]) -> int:
+    """0 when the table was written (CSV without FILE goes to stdout), 2 when the request was wrong."""
+    parser = compose.Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--to")
+    parser.add_argument("words", nargs="*")
+    options = parser.parse_intermixed_args(argv)
+    words, file = list(options.words), None
+    # Of the words a folder is DIR and the other one is FILE.
+    others = [word for word in words if not Path(word).is_dir() and Path(word).suffix]
+    if others:
+        file = Path(others[-1]).expanduser()
+        words.remove(others[-1])
+    to = options.to or (file.suffix.lstrip(".") if file else "csv")
+    check_choice("--to", to, FORMATS)
+    folder, rest = split_folder(words, "export")
+    if rest:
+        raise SpecError(f"export takes DIR and FILE, got {rest[0]!r}; for example: export outputs --to csv")
+    if to == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise SpecError(f"--to parquet needs pyarrow, which is not installed; {PARQUET_HINT}, or --to csv")
+    if to == "parquet" and file is None:
+        raise SpecError("--to parquet needs a FILE, got none; for example: export outputs runs.parquet")
+    show_log_lines(False)
+    frame = load(folder).frame()
+    if file is None:
+        sys.stdout.write(frame.to_csv(index=False))
+        return 0
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        staged = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+        if to == "csv":
+            frame.to_csv(staged, index=False)
+        else:
+            frame.to_parquet(staged, index=False)
+        staged.replace(file)
+    except OSError as error:
+        raise SpecError(f"FILE must be writable, got {str(file)!r}: {error.strerror or error}") from None
+    print(f"{len(frame)} runs, {len(frame.columns)} columns: {file}", file=sys.stderr)
+    return 0
