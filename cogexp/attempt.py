@@ -142,6 +142,7 @@ def config_of(spec: RunSpec) -> dict[str, Any]:
         "force": False,
         "debug": False,
         "store_gb": 20,
+        "preflight": "refuse",
     }
     hydra = {"output_subdir": None, "run": {"dir": "."}, "sweep": {"dir": "${outputs}/sweeps", "subdir": "."}}
     return {**plain, **around, "hydra": hydra}

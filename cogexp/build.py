@@ -13,7 +13,16 @@ from typing import Any
 
 from cogexp import catalog, machine
 from cogexp.checks import Section, known_keys, require_file
-from cogexp.choose import choose_model, dtype_for, require_checkpoint, snap_frames, snap_size
+from cogexp.choose import (
+    choose_model,
+    choose_optimization,
+    dtype_for,
+    require_checkpoint,
+    snap_frames,
+    snap_size,
+)
+from cogexp.plan.preflight import MODES as PREFLIGHT_MODES
+from cogexp.plan.settings import AXES
 from cogexp.spec import (
     MetricsSpec,
     ModelSpec,
@@ -30,7 +39,7 @@ from cogexp.spec import (
 
 TRACKING_MODES = ("auto", "online", "offline", "off")
 GROUPS = ("model", "resolution", "sampler", "optimization", "upscaler", "prompt", "metrics", "tracking")
-TOP_LEVEL = ("seed", "strict", "device", "outputs", "study", "force", "debug", "store_gb")
+TOP_LEVEL = ("seed", "strict", "device", "outputs", "study", "force", "debug", "store_gb", "preflight")
 RESOLUTION_KEYS = ("width", "height", "frames", "fps")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
@@ -48,6 +57,7 @@ class Settings:
     force: bool = False
     debug: bool = False
     store_gb: float = 20.0
+    preflight: str = "refuse"  # a run that cannot fit the GPU: refuse, warn, off
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,20 +85,20 @@ def build(config: Mapping[str, Any], *, needs_first_frame: bool = True) -> Reque
     settings = _settings(config, top)
     variant, model = _model(config, settings, resolved)
     resolution = _resolution(config, variant, strict, resolved, trained=model.weights != "random")
-    return Request(
-        spec=RunSpec(
-            model=model,
-            resolution=resolution,
-            sampler=_sampler(config, variant, resolved),
-            optimization=_optimization(config),
-            upscaler=_upscaler(config),
-            prompt=_prompt(config, variant, needs_first_frame),
-            metrics=_metrics(config),
-            seed=top.integer("seed", 0),
-        ),
-        settings=settings,
-        resolved=resolved,
+    flags, automatic = _optimization(config)
+    spec = RunSpec(
+        model=model,
+        resolution=resolution,
+        sampler=_sampler(config, variant, resolved),
+        optimization=flags,
+        upscaler=_upscaler(config),
+        prompt=_prompt(config, variant, needs_first_frame),
+        metrics=_metrics(config),
+        seed=top.integer("seed", 0),
     )
+    if automatic:
+        flags, resolved["optimization"] = choose_optimization(spec, automatic, settings.device)
+    return Request(spec=replace(spec, optimization=flags), settings=settings, resolved=resolved)
 
 
 def build_downloads(config: Mapping[str, Any]) -> tuple[ModelSpec, MetricsSpec, Settings]:
@@ -97,9 +107,18 @@ def build_downloads(config: Mapping[str, Any]) -> tuple[ModelSpec, MetricsSpec, 
     Raises:
         SpecError: as `build`.
     """
-    known_keys(config, "", GROUPS + TOP_LEVEL)
-    settings = _settings(config, Section(config, "", TOP_LEVEL, groups=GROUPS))
+    settings = build_settings(config)
     return _model(config, settings, {})[1], _metrics(config), settings
+
+
+def build_settings(config: Mapping[str, Any]) -> Settings:
+    """Only what is around a run, for commands that look at finished ones.
+
+    Raises:
+        SpecError: as `build`.
+    """
+    known_keys(config, "", GROUPS + TOP_LEVEL)
+    return _settings(config, Section(config, "", TOP_LEVEL, groups=GROUPS))
 
 
 def _settings(config: Mapping[str, Any], top: Section) -> Settings:
@@ -108,6 +127,8 @@ def _settings(config: Mapping[str, Any], top: Section) -> Settings:
     check_choice("tracking.mode", mode, TRACKING_MODES)
     store_gb = top.number("store_gb", 20.0)
     check_range("store_gb", store_gb, 0, 100_000)
+    preflight = top.text("preflight", "refuse")
+    check_choice("preflight", preflight, PREFLIGHT_MODES)
     device = top.text("device", "auto")
     kind, _, index = device.partition(":")
     check_choice("device", kind, ("auto", "cpu", "cuda"))
@@ -130,6 +151,7 @@ def _settings(config: Mapping[str, Any], top: Section) -> Settings:
         force=top.boolean("force", False),
         debug=top.boolean("debug", False),
         store_gb=store_gb,
+        preflight=preflight,
     )
 
 
@@ -215,9 +237,15 @@ def _sampler(config: Mapping[str, Any], variant: catalog.Variant, resolved: dict
     )
 
 
-def _optimization(config: Mapping[str, Any]) -> OptimizationSpec:
-    section = Section(config, "optimization", tuple(field.name for field in fields(OptimizationSpec)))
-    return OptimizationSpec(
+def _optimization(config: Mapping[str, Any]) -> tuple[OptimizationSpec, tuple[str, ...]]:
+    """The flags, and which of them are automatic: those are at their defaults until the rest is known."""
+    group = config.get("optimization", {})
+    automatic = tuple(flag for flag in AXES if isinstance(group, Mapping) and group.get(flag) == "auto")
+    if automatic:
+        group = {flag: value for flag, value in group.items() if flag not in automatic}
+    known = tuple(field.name for field in fields(OptimizationSpec))
+    section = Section({"optimization": group}, "optimization", known)
+    flags = OptimizationSpec(
         offload=section.text("offload", "none"),
         vae_tiling=section.boolean("vae_tiling", False),
         vae_slicing=section.boolean("vae_slicing", False),
@@ -227,6 +255,7 @@ def _optimization(config: Mapping[str, Any]) -> OptimizationSpec:
         fuse_qkv=section.boolean("fuse_qkv", False),
         channels_last=section.boolean("channels_last", False),
     )
+    return flags, automatic
 
 
 def _upscaler(config: Mapping[str, Any]) -> UpscalerSpec:

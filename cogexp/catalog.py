@@ -176,16 +176,3 @@ def off_trained_grid(variant: Variant, width: int, height: int, frames: int) -> 
     if frames > variant.native_frames:
         notes.append(f"{frames} frames is longer than its training clips ({variant.native_frames})")
     return "; ".join(notes) or None
-
-
-def plain_peak_gib(variant: Variant, width: int, height: int, frames: int) -> float:
-    """Peak GPU memory in GiB, 16-bit weights, no optimization: all weights and the untiled VAE decode.
-
-    Closed forms: step = k*B*N*d*bytes with k = 13 (rope) or 12 (sincos); decode = 45.8 kB a pixel.
-    """
-    weights = 2 * (variant.transformer_parameters + TEXT_ENCODER_PARAMETERS + VAE_PARAMETERS)
-    latent_frames = (frames - 1) // 4 + 1
-    tokens = 226 + latent_frames // variant.pad_latent_frames * (height // 16) * (width // 16)
-    step = (13 if variant.positions == "rope" else 12) * 2 * tokens * variant.model_dim * 2
-    decode = 45_800 * height * width
-    return (weights + max(step, decode)) / 2**30

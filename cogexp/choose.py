@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from cogexp import catalog, machine
-from cogexp.spec import SpecError
+from cogexp.plan import cards, memory, settings
+from cogexp.spec import OptimizationSpec, RunSpec, SpecError
 
 # Best first; image-to-video models need an image and are never chosen for the user.
 TEXT_TO_VIDEO = ("cogvideox-5b", "cogvideox-1.5-5b", "cogvideox-2b")
@@ -45,9 +46,30 @@ def _fits(variant: catalog.Variant, width: int, height: int, frames: int, total_
     width, height = width or variant.native[0], height or variant.native[1]
     if catalog.size_problem(variant, width, height):
         return False
-    # A tenth and half a GiB stay free for the CUDA context and the allocator's slack.
-    peak = catalog.plain_peak_gib(variant, width, height, frames or variant.native_frames)
-    return peak <= 0.9 * total_gib - 0.5
+    peak = memory.plain_peak_gib(variant, width, height, frames or variant.native_frames)
+    return peak <= cards.of_size(total_gib).usable_gib
+
+
+def choose_optimization(
+    spec: RunSpec, automatic: tuple[str, ...], device: str
+) -> tuple[OptimizationSpec, str]:
+    """The flags with the automatic ones chosen, and the choice in one line: the fastest that fits this card.
+
+    Without a card nothing is needed: the flags stay as they are.
+    """
+    here = machine.gpu() if device.startswith("cuda") else None
+    if here is None:
+        return (
+            spec.optimization,
+            f"none: nothing to save on {device}" if device == "cpu" else "none: no card found",
+        )
+    card = cards.of_machine(here)
+    flags = settings.choose(spec, automatic, card)
+    if flags is None:
+        lean = settings.leanest(spec, automatic, card)
+        return lean, f"{settings.described(lean)}: the least memory, and still too much for the {card.name}"
+    fits = f"the fastest that fits the {card.name} ({card.memory_gib:.0f} GiB)"
+    return flags, f"{settings.described(flags)}: {fits}"
 
 
 def dtype_for(variant: catalog.Variant, device: str) -> str:

@@ -14,7 +14,9 @@ from cogexp import record as records
 from cogexp.build import Request, Settings, build
 from cogexp.cli import compose, sizes, tables
 from cogexp.cli.compose import Words
+from cogexp.plan.preflight import check
 from cogexp.record import Record
+from cogexp.spec import SpecError
 from cogexp.terminal import Progress, for_stderr
 
 if TYPE_CHECKING:
@@ -25,10 +27,27 @@ def command(words: Words) -> int:
     """Check every job first (SpecError: nothing was run), then run; 0 when all are done, else 1."""
     requests = [build(job) for job in compose.compose_jobs(words)]
     show_log_lines(requests[0].settings.debug)
+    preflight(requests, for_stderr())
     second_interrupt_leaves()
     if not words.multirun:
         return _single(requests[0])
     return _sweep(words, requests)
+
+
+def preflight(requests: list[Request], progress: Progress) -> None:
+    """Refuse what cannot fit the GPU, and say what is near its limit, before anything is loaded.
+
+    Raises:
+        SpecError: a run that is not done yet cannot fit, and preflight=refuse.
+    """
+    for request in {r.spec.run_id: r for r in requests}.values():
+        settings = request.settings
+        done = records.is_done(run_folder(request)) and not settings.force
+        if done or settings.preflight == "off" or not (found := check(request.spec, settings.device)):
+            continue
+        if found.impossible and settings.preflight == "refuse":
+            raise SpecError(f"{found.text}; preflight=warn runs it all the same")
+        progress.say(found.text)
 
 
 def _single(request: Request) -> int:

@@ -1,0 +1,228 @@
+"""Peak GPU memory by stage: the weights that are there and the activations that come and go, in GiB.
+
+Closed forms, fitted to traces of the modules with fake tensors (`cogexp.plan.exact`) and checked against
+published peaks in tests/plan. Where a figure is an estimate, its comment says so. B batch, N tokens, d model
+width, L layers; a "leaf" is the largest single layer, which is what sequential and group offload move.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cogexp import catalog
+from cogexp.catalog import Variant
+from cogexp.plan import compute
+from cogexp.spec import OptimizationSpec, RunSpec
+
+GIB = 2**30
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+T5_WO_PARAMETERS = 24 * 4096 * 10240  # kept in float32 when a checkpoint is loaded in float16
+T5_LEAF = 32128 * 4096  # the token embedding
+T5_ACTIVATION = 16.2e6  # elements, one prompt of 226 tokens
+VAE_LEAF = 512 * 512 * 27
+STEP_ELEMENTS = {"rope": 12.95, "sincos": 12.05}  # a step holds this many (B, N, d) tensors at its peak
+TILE = (360, 240)  # default tiles in pixels (width, height), and their overlaps
+TILE_OVERLAP = (1 / 5, 1 / 6)
+ENCODE_IMAGE = 2665  # elements a pixel, VAE encode of one frame
+NANO = {"text_encoder": 935_040, "vae": 2_088_883}  # parameters of the embedded model's parts
+NANO_VAE_ACTIVATION = 0.2  # its decoder's activations, as a share of the public one's
+
+# Elements a pixel that the decoder holds at its peak, when 1, 3, or 5 and more latent frames are decoded (two
+# at a time, with the caches of the causal convolutions). "stock": diffusers 0.42, which also clones the input
+# of every 1x1x1 convolution into a cache that nobody reads. "2024": diffusers 0.31, before that. "lean": our
+# own without the clones and with norms in place.
+DECODERS: dict[str, tuple[float, float, float]] = {
+    "stock": (5175, 17185, 22895),
+    "2024": (5175, 17185, 18550),
+    "lean": (5175, 12000, 14400),
+}
+# Tensors like a block's output that a step cache keeps between steps, for every block.
+CACHED_OUTPUTS = {"none": 0, "pab": 1, "fastercache": 2, "firstblock": 0.1, "taylorseer": 4}
+# What the allocator reserves for each allocated byte of activations: 20.91/12.45 and 5.41/3.59 GB for the VAE
+# (huggingface/diffusers pull request 9333). For the other stages an estimate.
+RESERVED = {"encode": 1.2, "denoise": 1.2, "decode": 1.6, "upscale": 1.2}
+# Elements a native pixel of one frame at scale 4, in float16, and parameters: estimates.
+UPSCALERS = {
+    "esrgan": (450, 620_000),
+    "esrgan-photo": (3600, 16_700_000),
+    "esrgan-anime": (3600, 4_470_000),
+    "spandrel": (3600, 20_000_000),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageMemory:
+    """One stage: weights on the GPU, activations at their peak, what the allocator reserves; GiB."""
+
+    weights_gib: float
+    activations_gib: float
+    reserved_gib: float
+
+    @property
+    def peak_allocated_gib(self) -> float:
+        """What torch.cuda.max_memory_allocated would say."""
+        return self.weights_gib + self.activations_gib
+
+
+def decoder_of(flags: OptimizationSpec) -> str:
+    """Which entry of DECODERS the flags choose. (With a lean_vae flag: "lean" if flags.lean_vae.)"""
+    return "stock"
+
+
+def weights(spec: RunSpec, variant: Variant) -> dict[str, float]:
+    """GiB of each part's weights with these flags: text_encoder, transformer, vae."""
+    size, flags = BYTES[spec.model.dtype], spec.optimization
+    if variant.embedded:
+        text, vae = NANO["text_encoder"] * size, NANO["vae"] * size
+    else:
+        text, vae = catalog.TEXT_ENCODER_PARAMETERS * size, catalog.VAE_PARAMETERS * size
+        if spec.model.dtype == "float16" and spec.model.weights == "pretrained":
+            text += T5_WO_PARAMETERS * 2
+    parameters, dim, layers = variant.transformer_parameters, variant.model_dim, variant.layers
+    if flags.fuse_qkv:  # the fused matrices stand beside the separate ones
+        parameters += 3 * layers * dim**2
+    transformer = parameters * size
+    if flags.layerwise_cast == "fp8":
+        # Everything but names with "norm", and those hold the large AdaLN layers: two of 512 -> 6d a block.
+        kept = 2 * layers * 513 * 6 * dim + 2 * 513 * dim + 4096 * dim
+        transformer = kept * size + (parameters - kept)
+    return {"text_encoder": text / GIB, "transformer": transformer / GIB, "vae": vae / GIB}
+
+
+def leaves(spec: RunSpec, variant: Variant) -> dict[str, float]:
+    """GiB of the largest single layer of each part."""
+    if variant.embedded:
+        return dict.fromkeys(("text_encoder", "transformer", "vae"), 0.001)
+    size = BYTES[spec.model.dtype]
+    linear = 4 * variant.model_dim**2
+    elements = {"text_encoder": T5_LEAF, "transformer": linear, "vae": VAE_LEAF}
+    return {part: count * size / GIB for part, count in elements.items()}
+
+
+def resident(spec: RunSpec, variant: Variant, stage: str) -> float:
+    """GiB of weights on the GPU during a stage. Parts are loaded when a stage first needs them, and stay."""
+    held, flags = weights(spec, variant), spec.optimization
+    needed: tuple[str, ...] = {"encode": ("text_encoder",), "denoise": ("transformer",)}.get(stage, ("vae",))
+    if stage == "denoise" and variant.image_to_video:
+        needed = ("transformer", "vae")
+    if flags.offload == "none":
+        order = ("text_encoder", "transformer", "vae")
+        return sum(held[part] for part in order[: 1 + max(order.index(part) for part in needed)])
+    if flags.offload == "model":
+        return sum(held[part] for part in needed)
+    # Group offload by leaves with a stream loads the next layer while one computes.
+    at_once = 2 if flags.offload == "group" else 1
+    return at_once * max(leaves(spec, variant)[part] for part in needed)
+
+
+def step_gib(spec: RunSpec, variant: Variant) -> float:
+    """One denoising step: k * B * N * d, and the embeddings of the prompts."""
+    batch = 2 if spec.sampler.guidance > 1 else 1
+    text = batch * compute.text_tokens(variant) * (192 if variant.embedded else 4096)
+    step = STEP_ELEMENTS[variant.positions] * _tensor_gib(spec, variant)
+    return step + text * BYTES[spec.model.dtype] / GIB
+
+
+def step_extra_gib(spec: RunSpec, variant: Variant) -> float:
+    """What flags add to a step: outputs that a step cache keeps; with fp8 storage one layer widened."""
+    flags = spec.optimization
+    kept = CACHED_OUTPUTS[flags.cache] * variant.layers * _tensor_gib(spec, variant)
+    widened = leaves(spec, variant)["transformer"] if flags.layerwise_cast == "fp8" else 0.0
+    return kept + widened
+
+
+def _tensor_gib(spec: RunSpec, variant: Variant) -> float:
+    """One (B, N, d) tensor."""
+    batch, size = 2 if spec.sampler.guidance > 1 else 1, spec.resolution
+    count = compute.tokens(variant, size.width, size.height, size.frames)
+    return batch * count * variant.model_dim * BYTES[spec.model.dtype] / GIB
+
+
+def decode_gib(
+    variant: Variant,
+    width: int,
+    height: int,
+    frames: int,
+    *,
+    dtype: str,
+    tiling: bool,
+    decoder: str = "stock",
+) -> float:
+    """The VAE's decoder at its peak. Tiled: one tile at a time, beside the clip put together so far."""
+    one, three, more = DECODERS[decoder]
+    count = (frames - 1) // 4 + 1
+    elements = one if count < 3 else three if count < 5 else more
+    share = NANO_VAE_ACTIVATION if variant.embedded else 1.0
+    pixels, clip = width * height, 0
+    if tiling and (width > TILE[0] or height > TILE[1]):
+        pixels, clip = min(width, TILE[0]) * min(height, TILE[1]), 3 * frames * width * height
+    return (elements * pixels * share + clip) * BYTES[dtype] / GIB
+
+
+def _upscale(spec: RunSpec) -> StageMemory | None:
+    if spec.upscaler.name not in UPSCALERS:
+        return None
+    elements, parameters = UPSCALERS[spec.upscaler.name]
+    side = spec.upscaler.tile_px
+    whole = spec.resolution.width * spec.resolution.height
+    activations = elements * (min((side + 64) ** 2, whole) if side else whole) * 2 / GIB
+    held = parameters * 2 / GIB
+    return StageMemory(weights_gib=held, activations_gib=activations, reserved_gib=held + 1.2 * activations)
+
+
+def stages(spec: RunSpec, variant: Variant, *, decoder: str | None = None) -> dict[str, StageMemory]:
+    """Peaks of encode, denoise, decode and, with a network, upscale. The run's peak is the largest."""
+    size, flags, width = spec.resolution, spec.optimization, BYTES[spec.model.dtype]
+    text = 0.0 if variant.embedded else T5_ACTIVATION * width / GIB
+    step = step_gib(spec, variant) + step_extra_gib(spec, variant)
+    if variant.image_to_video:
+        pixels = TILE[0] * TILE[1] if flags.vae_tiling else size.width * size.height
+        step = max(step, ENCODE_IMAGE * pixels * width / GIB)
+    decode = decode_gib(
+        variant, size.width, size.height, size.frames,
+        dtype=spec.model.dtype, tiling=flags.vae_tiling, decoder=decoder or decoder_of(flags),
+    )  # fmt: skip
+    found = {
+        stage: with_activations(stage, resident(spec, variant, stage), activations)
+        for stage, activations in (("encode", text), ("denoise", step), ("decode", decode))
+    }
+    if network := _upscale(spec):
+        # The decoder waits meanwhile: its weights stay.
+        held = network.weights_gib + resident(spec, variant, "decode")
+        found["upscale"] = with_activations("upscale", held, network.activations_gib)
+    return found
+
+
+def with_activations(stage: str, weights_gib: float, activations_gib: float) -> StageMemory:
+    """A stage of these weights and activations, with what the allocator reserves for it."""
+    reserved = weights_gib + RESERVED[stage] * activations_gib
+    return StageMemory(weights_gib=weights_gib, activations_gib=activations_gib, reserved_gib=reserved)
+
+
+def disk_gib(variant: Variant) -> float:
+    """The checkpoint on the hub: 16 bit, but the T5 and the VAE of the 1.5 models, which are stored in 32."""
+    if variant.embedded:
+        return 0.02
+    around = 4 if variant.generation == "1.5" else 2
+    others = catalog.TEXT_ENCODER_PARAMETERS + catalog.VAE_PARAMETERS
+    return (2 * variant.transformer_parameters + around * others) / GIB
+
+
+def host_gib(spec: RunSpec, variant: Variant, device: str) -> float:
+    """Main memory: 3 GiB for the libraries, and the weights that wait there (without offload: one part while
+    it loads; on a CPU all of them and the largest activations)."""
+    held = weights(spec, variant)
+    if device == "cpu":
+        activations = max(stage.activations_gib for stage in stages(spec, variant).values())
+        return 3 + sum(held.values()) + activations
+    return 3 + (max(held.values()) if spec.optimization.offload == "none" else sum(held.values()))
+
+
+def plain_peak_gib(variant: Variant, width: int, height: int, frames: int) -> float:
+    """Peak of the 16-bit model with guidance and no flags: all weights and the decode, or the step."""
+    parts = (variant.transformer_parameters, catalog.TEXT_ENCODER_PARAMETERS, catalog.VAE_PARAMETERS)
+    text_and_step = 2 * (parts[0] + parts[1]) / GIB
+    tensor = 2 * compute.tokens(variant, width, height, frames) * variant.model_dim * 2 / GIB
+    decode = decode_gib(variant, width, height, frames, dtype="bfloat16", tiling=False)
+    return max(text_and_step + STEP_ELEMENTS[variant.positions] * tensor, 2 * sum(parts) / GIB + decode)

@@ -1,0 +1,150 @@
+"""The settings beside one setting: which of them fit a card, and which is the fastest."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cogexp.catalog import VARIANTS, Variant
+from cogexp.plan import cards, measured, memory, roofline
+from cogexp.plan.cards import Card
+from cogexp.spec import OptimizationSpec, RunSpec
+
+# What may be changed to make a setting fit, gentlest first. A new flag is a line here and one in `memory`.
+AXES: dict[str, tuple[Any, ...]] = {
+    "offload": ("none", "model", "group", "sequential"),
+    "vae_tiling": (False, True),
+    "layerwise_cast": ("none", "fp8"),
+}
+# Values that change the pixels, and how.
+APPROXIMATE = {
+    ("vae_tiling", True): "tiles may leave a seam",
+    ("layerwise_cast", "fp8"): "weights rounded to 8 bits",
+}
+REFERENCE = "A100"  # relative times when no card is named
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """A setting: what to add to the command line, its peak in GiB, its time over the asked setting's."""
+
+    overrides: tuple[str, ...]
+    peak_allocated_gib: float
+    peak_reserved_gib: float
+    relative_time: float
+    changes_pixels: str = ""
+
+
+def suggestions(
+    spec: RunSpec, card: Card | None, correction: measured.Correction = measured.NOTHING
+) -> list[Suggestion]:
+    """Settings that fit `card` (without one: all), fastest first, each better than all others in something:
+    time, memory, or exactness."""
+    variant = VARIANTS[spec.model.name]
+    on = card or cards.CARDS[REFERENCE]
+
+    def time_of(candidate: RunSpec) -> float:
+        return sum(correction.apply(candidate, roofline.seconds(candidate, variant, on)).values())
+
+    asked = time_of(spec)
+    found = []
+    for candidate in candidates(spec, variant, tuple(AXES)):
+        stages = memory.stages(candidate, variant).values()
+        peak = max(stage.peak_allocated_gib for stage in stages)
+        if card is None or peak <= card.usable_gib:
+            found.append(
+                Suggestion(
+                    overrides=overrides(spec, candidate),
+                    peak_allocated_gib=peak,
+                    peak_reserved_gib=max(stage.reserved_gib for stage in stages),
+                    relative_time=time_of(candidate) / asked,
+                    changes_pixels="; ".join(approximations(candidate.optimization)),
+                )
+            )
+    kept: list[Suggestion] = []
+    for one in sorted(found, key=lambda s: (round(s.relative_time, 2), _inexact(s), s.peak_allocated_gib)):
+        if not any(_as_good(other, one) for other in kept):
+            kept.append(one)
+    return kept
+
+
+def candidates(spec: RunSpec, variant: Variant, free: tuple[str, ...]) -> Iterator[RunSpec]:
+    """`spec` with every combination of the free flags, in its own dtype and, on a GPU, the authors' one."""
+    dtypes = dict.fromkeys(
+        (spec.model.dtype, variant.dtype) if len(free) == len(AXES) else (spec.model.dtype,)
+    )
+    for dtype, values in itertools.product(dtypes, itertools.product(*(AXES[flag] for flag in free))):
+        flags = replace(spec.optimization, **dict(zip(free, values, strict=True)))
+        if flags.offload == "sequential" and flags.layerwise_cast != "none":
+            continue  # nothing is gained: one layer is on the GPU at a time either way
+        yield replace(spec, model=replace(spec.model, dtype=dtype), optimization=flags)
+
+
+def choose(spec: RunSpec, free: tuple[str, ...], card: Card) -> OptimizationSpec | None:
+    """The fastest values of the `free` flags with which `spec` fits `card`; None when nothing fits.
+
+    Of settings within a hundredth of each other, the one that changes the pixels less.
+    """
+    variant = VARIANTS[spec.model.name]
+
+    def rank(candidate: RunSpec) -> tuple[float, int]:
+        spent = sum(roofline.seconds(candidate, variant, card).values())
+        return round(spent / plain, 2), len(approximations(candidate.optimization))
+
+    plain = sum(roofline.seconds(spec, variant, card).values())
+    fitting = [
+        candidate
+        for candidate in candidates(spec, variant, free)
+        if max(s.peak_allocated_gib for s in memory.stages(candidate, variant).values()) <= card.usable_gib
+    ]
+    return min(fitting, key=rank).optimization if fitting else None
+
+
+def leanest(spec: RunSpec, free: tuple[str, ...], card: Card) -> OptimizationSpec:
+    """The values of the `free` flags that need the least memory; the fastest of those."""
+    variant = VARIANTS[spec.model.name]
+
+    def rank(candidate: RunSpec) -> tuple[float, float]:
+        peak = max(stage.peak_allocated_gib for stage in memory.stages(candidate, variant).values())
+        return round(peak, 1), sum(roofline.seconds(candidate, variant, card).values())
+
+    return min(candidates(spec, variant, free), key=rank).optimization
+
+
+def described(flags: OptimizationSpec) -> str:
+    """'offload=model, vae_tiling=true (tiles may leave a seam)', or 'none'."""
+    plain = OptimizationSpec()
+    changed = [
+        f"{flag}={str(getattr(flags, flag)).lower()}"
+        for flag in AXES
+        if getattr(flags, flag) != getattr(plain, flag)
+    ]
+    inexact = approximations(flags)
+    return (", ".join(changed) or "none") + (f" ({'; '.join(inexact)})" if inexact else "")
+
+
+def overrides(spec: RunSpec, other: RunSpec) -> tuple[str, ...]:
+    """The words that turn `spec` into `other`."""
+    words = [] if spec.model.dtype == other.model.dtype else [f"model.dtype={other.model.dtype}"]
+    for flag in AXES:
+        before, after = getattr(spec.optimization, flag), getattr(other.optimization, flag)
+        if before != after:
+            words.append(f"optimization.{flag}={str(after).lower()}")
+    return tuple(words)
+
+
+def approximations(flags: OptimizationSpec) -> list[str]:
+    """What changes the pixels with these flags, in words."""
+    return [text for (flag, value), text in APPROXIMATE.items() if getattr(flags, flag) == value]
+
+
+def _inexact(found: Suggestion) -> int:
+    """How many of its flags change the pixels."""
+    return len(found.changes_pixels.split("; ")) if found.changes_pixels else 0
+
+
+def _as_good(faster: Suggestion, one: Suggestion) -> bool:
+    """`faster` needs no more memory (within 2 %) and changes the pixels no more."""
+    return faster.peak_allocated_gib <= 1.02 * one.peak_allocated_gib and _inexact(faster) <= _inexact(one)
