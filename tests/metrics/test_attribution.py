@@ -1,4 +1,4 @@
-"""Decoding the same latents twice: a seam that goes away is the decoder's, a fault that stays is the denoiser's."""
+"""Decoding the same latents twice: what goes away is the decoder's, what stays the denoiser's."""
 
 import numpy as np
 import pytest

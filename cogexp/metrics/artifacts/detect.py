@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,9 +36,12 @@ DETECTORS: dict[str, Detector] = {
     "grid": Detector(find=find_grid, usual=0.19, suspect=0.38, certain=0.48),
     "checkerboard": Detector(find=find_checkerboard, usual=0.34, suspect=1.1, certain=1.6),
     "flicker": Detector(find=find_flicker, usual=0.0, suspect=1.1, certain=1.8),
-    "freeze": Detector(find=find_freeze, usual=1.41, suspect=3.95, certain=4.4),
+    "freeze": Detector(find=find_freeze, usual=1.1, suspect=4.15, certain=4.5),
     "black": Detector(find=find_black, usual=0.0, suspect=0.5, certain=1.0),
 }
+
+# A black frame repeats nothing, and a pattern all over the frame is full of lines and shifts.
+EXPLAINS_OTHERS = ("black", "checkerboard", "grid")
 
 # diffusers decodes CogVideoX in tiles that begin every 200 rows and 288 columns, when a frame is larger
 # than one tile.
@@ -55,7 +58,7 @@ class Tiles:
 
 @dataclass(frozen=True, kw_only=True)
 class Artifacts:
-    """What was found. `kind` is the detector with the largest score, None when none reached its threshold.
+    """What was found. `kind` is the detector that leads, None when none reached its threshold.
 
     score: below 1 nothing, from 1 suspect, from 2 certain; it ranks clips. rows, columns: (first, last) of
     the source.
@@ -102,7 +105,9 @@ def detect(clip: EvalClip, names: Iterable[str] | None = None, tiles: Tiles | No
         finding = DETECTORS[name].find(evidence)
         raw = finding.raw if math.isfinite(finding.raw) else DETECTORS[name].usual
         findings[name] = (DETECTORS[name].score(raw), finding)
-    kind, (score, worst) = max(findings.items(), key=lambda item: item[1][0])
+    score = max(each for each, _ in findings.values())
+    kind = leading(findings)
+    worst = findings[kind][1]
     found, factor = level_of(score) != "none", clip.row_factor
     return Artifacts(
         level=level_of(score),
@@ -114,6 +119,14 @@ def detect(clip: EvalClip, names: Iterable[str] | None = None, tiles: Tiles | No
         findings=findings,
         row_factor=factor,
     )
+
+
+def leading(findings: Mapping[str, tuple[float, Finding]]) -> str:
+    """The detector to name: a certain whole-frame fault explains the others, else the largest score."""
+    for name in EXPLAINS_OTHERS:
+        if name in findings and level_of(findings[name][0]) == "certain":
+            return name
+    return max(findings, key=lambda name: findings[name][0])
 
 
 def evidence_of(clip: EvalClip, tiles: Tiles) -> Evidence:

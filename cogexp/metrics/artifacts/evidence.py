@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from cogexp.metrics.clip_frames import Frames, to_gray
 
 SUSPECT, CERTAIN = 1.0, 2.0  # the common scale of all detectors
+QUIET = 0.2  # on that scale: what nine of ten clean clips stay below
 
 
 @dataclass(kw_only=True)
@@ -77,10 +78,14 @@ class Detector:
     certain: float
 
     def score(self, raw: float) -> float:
-        """Raw evidence -> the common scale: usual is 0, suspect 1, certain 2, linear between and beyond."""
+        """Raw evidence -> the common scale: suspect is 1, certain 2, linear from `usual` on and beyond.
+
+        Below `usual` it dwindles towards 0 without reaching it, so that quiet clips are ranked as well.
+        """
         if raw >= self.suspect:
             return SUSPECT + (raw - self.suspect) / (self.certain - self.suspect)
-        return max(0.0, (raw - self.usual) / (self.suspect - self.usual))
+        share = (raw - self.usual) / (self.suspect - self.usual)
+        return QUIET + (SUSPECT - QUIET) * share if share >= 0 else QUIET * math.exp(share)
 
 
 def level_of(score: float) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cogexp.metrics.artifacts.evidence import Evidence, Finding
 
-FLOOR = 0.08  # levels: what compression changes in a repeated frame
+FLOOR = 0.02  # levels: what compression leaves in a repeated frame
 
 
 def find_freeze(evidence: Evidence) -> Finding:

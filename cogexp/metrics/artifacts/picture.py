@@ -28,7 +28,7 @@ def tear_picture(clip: EvalClip, artifacts: Artifacts) -> NDArray[np.uint8]:
     finding = artifacts.findings[artifacts.kind][1]
     worst = finding.frames[len(finding.frames) // 2] if finding.frames else len(clip.detail) // 2
     frame = clip.detail[worst]
-    scale = max(1, round(720 / frame.shape[1]))
+    scale = max(1, round(960 / frame.shape[1]))
     marked = mark(enlarge(frame, scale), finding, scale)
     profile = profile_panel(finding, marked.shape[0], scale)
     zoom = enlarged_place(frame, finding, marked.shape[1] + GAP_PX + PROFILE_PX)
