@@ -82,7 +82,11 @@ def _stops(module: Any) -> list[Stop]:
     return [
         Stop(stage="unpatchify", pattern=""),
         Stop(stage="text projection", pattern="patch_embed.text_proj", note="prompt embeddings to width D"),
-        Stop(stage="timestep embedding", pattern="time_embedding", note="steers every norm"),
+        Stop(
+            stage="timestep embedding",
+            pattern="time_embedding",
+            note="of the diffusion step; steers all norms",
+        ),
         *(ofs if module.ofs_embedding is not None else []),
         Stop(stage="patches to tokens", pattern="patch_embed.proj"),
         Stop(stage="text + video", pattern="patch_embed"),
