@@ -187,7 +187,7 @@ def evaluate(folder: Path, filters: bool = True) -> tuple[list[KindResult], dict
 def markdown(results: list[KindResult], alarms: dict[str, float]) -> str:
     """The table as it stands in the documentation."""
     lines = [
-        "| fault | clips | AUC own | AUC common | found at 1 % / 5 % | row error, within 4 | best of ffmpeg |",
+        "| fault | clips | AUC own | AUC common | found at 1 % / 5 % | row error, <= 4 | best of ffmpeg |",
         "|---|---|---|---|---|---|---|",
     ]
     for r in results:

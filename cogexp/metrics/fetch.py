@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cogexp.metrics import networks
+from cogexp.metrics.consistency import DINO
 from cogexp.metrics.names import resolve_names
 
 DEFAULT_CLIP = "openai/clip-vit-large-patch14"
-CLIP_PATTERNS = ["*.json", "*.txt", "model.safetensors"]  # never a pickle
-CLIP_LICENSE = "MIT (OpenAI CLIP)"
-ALEXNET_LICENSE = "BSD-3-Clause (torchvision); LPIPS heads BSD-2-Clause"
+SAFE_PATTERNS = ["*.json", "*.txt", "model.safetensors"]  # never a pickle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +23,17 @@ class Weights:
 
 
 def needed(names: str | Iterable[str], clip_model: str = DEFAULT_CLIP) -> list[Weights]:
-    """The networks that these metrics (or presets) read."""
+    """The networks that these metrics (or presets) read and that can be fetched."""
     from cogexp.metrics.measurement import METRICS
 
     kinds = {kind for name in resolve_names(names) for kind in METRICS[name].networks}
-    known = {
-        "clip": Weights(kind="clip", name=clip_model, license=CLIP_LICENSE),
-        "lpips": Weights(kind="lpips", name="alexnet", license=ALEXNET_LICENSE),
-    }
-    return [weights for kind, weights in known.items() if kind in kinds]
+    known = (
+        Weights(kind="clip", name=clip_model, license="MIT (OpenAI CLIP)"),
+        Weights(kind="lpips", name="alexnet", license="BSD-3-Clause (torchvision); LPIPS heads BSD-2-Clause"),
+        Weights(kind="dino", name=DINO, license="Apache-2.0 (DINO)"),
+        Weights(kind="raft", name="raft_large", license="BSD-3-Clause (torchvision)"),
+    )
+    return [weights for weights in known if weights.kind in kinds]
 
 
 def missing(names: str | Iterable[str], clip_model: str = DEFAULT_CLIP) -> list[Weights]:
@@ -47,10 +48,7 @@ def fetch(names: str | Iterable[str], clip_model: str = DEFAULT_CLIP) -> list[We
     """
     gone = missing(names, clip_model)
     for weights in gone:
-        if weights.kind == "clip":
-            _fetch_clip(weights.name)
-        else:
-            _fetch_alexnet()
+        FETCHERS[weights.kind](weights.name)
         if not _is_here(weights):
             raise OSError(f"{weights.name} was downloaded but is not complete")
     return gone
@@ -59,29 +57,61 @@ def fetch(names: str | Iterable[str], clip_model: str = DEFAULT_CLIP) -> list[We
 def _is_here(weights: Weights) -> bool:
     if weights.kind == "clip":
         return not networks.clip_files_missing(weights.name)
-    return networks.alexnet_path().is_file()
+    if weights.kind == "dino":
+        return not networks.hub_files_missing(weights.name, networks.DINO_FILES)
+    return networks.hub_path(TORCHVISION_FILES[weights.kind]).is_file()
 
 
 def _fetch_clip(name: str) -> None:
-    """A snapshot of the safetensors checkpoint; opening the file checks its header and length."""
+    _fetch_snapshot(name, "text_projection", "CLIP")
+
+
+def _fetch_dino(name: str) -> None:
+    _fetch_snapshot(name, "cls_token", "DINO")
+
+
+def _fetch_snapshot(name: str, key: str, kind: str) -> None:
+    """A snapshot of a safetensors checkpoint.
+
+    Opening the file checks its header and length, `key` its kind.
+    """
     from huggingface_hub import snapshot_download
     from safetensors import safe_open
 
-    folder = snapshot_download(name, allow_patterns=CLIP_PATTERNS)
+    folder = snapshot_download(name, allow_patterns=SAFE_PATTERNS)
     with safe_open(f"{folder}/model.safetensors", framework="pt") as file:
-        if not any("text_projection" in key for key in file.keys()):  # noqa: SIM118 - not a dict
-            raise OSError(f"{name} is not a CLIP checkpoint: it has no text_projection")
+        if not any(key in found for found in file.keys()):  # noqa: SIM118 - not a dict
+            raise OSError(f"{name} is not a {kind} checkpoint: it has no {key}")
 
 
-def _fetch_alexnet() -> None:
+def _fetch_alexnet(name: str) -> None:
+    from torchvision.models import AlexNet_Weights
+
+    _fetch_torchvision(AlexNet_Weights.IMAGENET1K_V1.url)
+
+
+def _fetch_raft(name: str) -> None:
+    from torchvision.models.optical_flow import Raft_Large_Weights
+
+    _fetch_torchvision(Raft_Large_Weights.C_T_SKHT_V2.url)
+
+
+def _fetch_torchvision(url: str) -> None:
     """torchvision's own file into torch's hub folder.
 
     The digits in its name are checked against its SHA-256.
     """
     import torch
-    from torchvision.models import AlexNet_Weights
 
-    url = AlexNet_Weights.IMAGENET1K_V1.url
-    path = networks.alexnet_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.hub.load_state_dict_from_url(url, model_dir=str(path.parent), check_hash=True, weights_only=True)
+    folder = networks.hub_path("")
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.hub.load_state_dict_from_url(url, model_dir=str(folder), check_hash=True, weights_only=True)
+
+
+TORCHVISION_FILES = {"lpips": networks.ALEXNET_FILE, "raft": networks.RAFT_FILE}
+FETCHERS: dict[str, Callable[[str], None]] = {
+    "clip": _fetch_clip,
+    "lpips": _fetch_alexnet,
+    "dino": _fetch_dino,
+    "raft": _fetch_raft,
+}

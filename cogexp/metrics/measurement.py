@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cogexp.metrics import clip as clip_metrics
-from cogexp.metrics import motion, perceptual
+from cogexp.metrics import consistency, flow_networks, motion, perceptual
 from cogexp.metrics.clip_frames import DEFAULT_HEIGHT, EvalClip, Frames
 from cogexp.metrics.names import PRESETS, resolve_names
 from cogexp.metrics.networks import MissingWeights
@@ -74,6 +74,51 @@ METRICS: dict[str, Metric] = {
         pairwise=True,
     ),
     "tear": FunctionMetric(name="tear", higher_is_better=False, unit="1 suspect, 2 certain", compute=tear),
+    "subject_consistency": FunctionMetric(
+        name="subject_consistency",
+        higher_is_better=True,
+        unit="0..1",
+        compute=consistency.subject_consistency,
+        pairwise=True,
+        networks=("dino",),
+    ),
+    "background_consistency": FunctionMetric(
+        name="background_consistency",
+        higher_is_better=True,
+        unit="0..1",
+        compute=consistency.background_consistency,
+        pairwise=True,
+        networks=("clip",),
+    ),
+    "motion_smoothness": FunctionMetric(
+        name="motion_smoothness",
+        higher_is_better=True,
+        unit="0..1",
+        compute=flow_networks.motion_smoothness,
+        pairwise=True,
+        networks=("interpolator",),
+    ),
+    "warp_error_raft": FunctionMetric(
+        name="warp_error_raft",
+        higher_is_better=False,
+        unit="levels of 255",
+        compute=flow_networks.warp_error_raft,
+        pairwise=True,
+        networks=("raft",),
+    ),
+    "clip_iqa": FunctionMetric(
+        name="clip_iqa",
+        higher_is_better=True,
+        unit="0..1",
+        compute=consistency.clip_iqa,
+        networks=("clip",),
+    ),
+    "sharpness": FunctionMetric(
+        name="sharpness", higher_is_better=None, unit="levels^2", compute=consistency.sharpness
+    ),
+    "exposure": FunctionMetric(
+        name="exposure", higher_is_better=None, unit="share of pixels", compute=consistency.exposure
+    ),
 }
 
 

@@ -18,6 +18,13 @@ METRIC_NAMES = (
     "warp_error",
     "motion_px",
     "tear",
+    "subject_consistency",
+    "background_consistency",
+    "motion_smoothness",
+    "warp_error_raft",
+    "clip_iqa",
+    "sharpness",
+    "exposure",
 )
 
 # fast: no network at all. default: what a sweep needs to compare settings.

@@ -13,6 +13,8 @@ from typing import Any
 from cogexp.metrics.score import FETCH_HINT
 
 ALEXNET_FILE = "alexnet-owt-7be5be79.pth"  # torchvision's name; the digits are the start of its SHA-256
+RAFT_FILE = "raft_large_C_T_SKHT_V2-ff5fadd5.pth"
+DINO_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 CLIP_FILES = ("config.json", "model.safetensors", "preprocessor_config.json", "tokenizer_config.json")
 
 _HELD: dict[tuple[str, str, str], Any] = {}
@@ -45,25 +47,36 @@ def release() -> None:
     _HELD.clear()
 
 
-def missing_weights(kind: str, name: str) -> MissingWeights:
+def missing_weights(kind: str, name: str, preset: str = "metrics=default") -> MissingWeights:
     """The error for weights that are not there, with its remedy."""
-    return MissingWeights(f"the weights of {name} ({kind}) are not on this machine; run: {FETCH_HINT}")
+    remedy = FETCH_HINT.replace("metrics=default", preset)
+    return MissingWeights(f"the weights of {name} ({kind}) are not on this machine; run: {remedy}")
+
+
+def hub_files_missing(name: str, files: tuple[str, ...]) -> list[str]:
+    """Those files of a checkpoint (hub id or folder) that are not on this machine."""
+    if Path(name).is_dir():
+        return [file for file in files if not (Path(name) / file).is_file()]
+    from huggingface_hub import try_to_load_from_cache
+
+    return [file for file in files if not isinstance(try_to_load_from_cache(name, file), str)]
 
 
 def clip_files_missing(name: str) -> list[str]:
-    """Files of a CLIP checkpoint (hub id or folder) that are not on this machine."""
-    if Path(name).is_dir():
-        return [file for file in CLIP_FILES if not (Path(name) / file).is_file()]
-    from huggingface_hub import try_to_load_from_cache
+    """Files of a CLIP checkpoint that are not on this machine."""
+    return hub_files_missing(name, CLIP_FILES)
 
-    return [file for file in CLIP_FILES if not isinstance(try_to_load_from_cache(name, file), str)]
+
+def hub_path(file: str) -> Path:
+    """Where torchvision keeps this download."""
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints" / file
 
 
 def alexnet_path() -> Path:
     """Where torchvision keeps the AlexNet backbone."""
-    import torch
-
-    return Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET_FILE
+    return hub_path(ALEXNET_FILE)
 
 
 def _load_clip(name: str, device: str) -> Any:
@@ -112,4 +125,46 @@ def lpips_with_backbone(state: dict[str, Any]) -> Any:
     return model.eval()
 
 
-LOADERS: dict[str, Callable[[str, str], Any]] = {"clip": _load_clip, "lpips": _load_lpips}
+def _load_dino(name: str, device: str) -> Any:
+    if hub_files_missing(name, DINO_FILES):
+        raise missing_weights("DINO", name, "metrics=all")
+    from transformers import ViTImageProcessor, ViTModel
+
+    from cogexp.metrics.consistency import DinoNetwork
+
+    model = ViTModel.from_pretrained(
+        name, local_files_only=True, use_safetensors=True, add_pooling_layer=False
+    )
+    processor = ViTImageProcessor.from_pretrained(name, local_files_only=True)
+    return DinoNetwork(name=name, model=model.eval().to(device), image_processor=processor, device=device)
+
+
+def _load_raft(name: str, device: str) -> Any:
+    path = hub_path(RAFT_FILE)
+    if not path.is_file():
+        raise missing_weights("optical flow", "RAFT", "metrics=all")
+    import torch
+    from torchvision.models.optical_flow import raft_large
+
+    from cogexp.metrics.flow_networks import RaftNetwork
+
+    with torch.random.fork_rng(devices=[]):
+        model = raft_large(weights=None, progress=False)
+    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return RaftNetwork(name="raft", model=model.eval().to(device), device=device)
+
+
+def _load_interpolator(name: str, device: str) -> Any:
+    raise MissingWeights(
+        f"the frame interpolator {name} has no package to install: "
+        "plug one in with networks={'interpolator': ...}"
+    )
+
+
+LOADERS: dict[str, Callable[[str, str], Any]] = {
+    "clip": _load_clip,
+    "lpips": _load_lpips,
+    "dino": _load_dino,
+    "raft": _load_raft,
+    "interpolator": _load_interpolator,
+}

@@ -19,6 +19,7 @@ def test_only_the_networks_of_the_asked_metrics_are_needed():
     assert needed("fast") == []
     assert [w.kind for w in needed(["clip_consistency"])] == ["clip"]
     assert [w.kind for w in needed("default")] == ["clip", "lpips"]
+    assert [w.kind for w in needed("all")] == ["clip", "lpips", "dino", "raft"]
     assert all(w.license for w in needed("default", "some/clip"))
     assert needed("default", "some/clip")[0].name == "some/clip"
 
@@ -53,7 +54,7 @@ def test_fetch_gets_what_is_missing_and_checks_that_it_arrived(empty_machine, mo
 
 
 def test_an_incomplete_download_is_an_error(empty_machine, monkeypatch):
-    monkeypatch.setattr(fetch_module, "_fetch_alexnet", lambda: None)
+    monkeypatch.setitem(fetch_module.FETCHERS, "lpips", lambda name: None)
     with pytest.raises(OSError, match="not complete"):
         fetch(["lpips_adjacent"])
 

@@ -92,7 +92,7 @@ def test_artifacts_are_only_looked_for_when_asked():
 
 def test_an_unknown_network_kind_is_refused():
     context = Context(clip=None)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="clip, lpips"):
+    with pytest.raises(ValueError, match="clip, lpips, dino"):
         context.network("vae", "x")
 
 

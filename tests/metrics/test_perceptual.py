@@ -40,9 +40,9 @@ def reference(backbone):
 def test_lpips_adjacent_is_the_package(backbone, reference):
     import lpips
 
-    frames = pan(9, frames=5)
+    frames = pan(9, frames=5, width=160, height=96)
     network = LpipsNetwork(name="seeded", model=networks.lpips_with_backbone(backbone))
-    found = measure(frames, 8, None, ["lpips_adjacent"], batch=3, networks={"lpips": network})
+    found = measure(frames, 8, None, ["lpips_adjacent"], batch=3, height=96, networks={"lpips": network})
     with torch.no_grad():
         expected = [
             float(reference(lpips.im2tensor(frames[i]), lpips.im2tensor(frames[i + 1]))) for i in range(4)
