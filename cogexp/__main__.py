@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 from cogexp.spec import SpecError
 
@@ -36,30 +37,10 @@ def _dispatch(words: list[str]) -> int:
     if any(word in ("-h", "--help") for word in rest):
         print(_help(command), end="")
         return 0
-    if command == "measure":
-        from cogexp.cli import measure
-
-        return measure.command(rest)
-    if command == "inspect":
-        from cogexp.cli import inspect
-
-        return inspect.command(rest)
-    if command == "plan":
-        from cogexp.cli import plan
-
-        return plan.command(rest)
-    if command == "fetch":
-        from cogexp.cli import fetch
-
-        return fetch.command(rest)
-    if command == "pick":
-        from cogexp.cli import pick
-
-        return pick.command(rest)
-    if command == "export":
-        from cogexp.cli import export
-
-        return export.command(rest)
+    if command:
+        # One module a command, named like it: only that one is imported.
+        code: int = import_module(f"cogexp.cli.{command}").command(rest)
+        return code
     from cogexp.cli import compose, runs
 
     parsed = compose.parse_words(rest)
@@ -70,15 +51,7 @@ def _help(command: str) -> str:
     from cogexp.cli import help as texts
     from cogexp.cli.paths import conf_dir
 
-    by_command = {
-        "plan": texts.PLAN,
-        "measure": texts.MEASURE,
-        "inspect": texts.INSPECT,
-        "fetch": texts.FETCH,
-        "pick": texts.PICK,
-        "export": texts.EXPORT,
-    }
-    return by_command.get(command) or texts.main_help(conf_dir())
+    return str(getattr(texts, command.upper())) if command else texts.main_help(conf_dir())
 
 
 if __name__ == "__main__":

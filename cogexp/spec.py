@@ -206,6 +206,21 @@ class RunSpec:
     def __post_init__(self) -> None:
         check_range("seed", self.seed, 0, 2**63 - 1)
 
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> RunSpec:
+        """The inverse of `to_dict`: the spec of a record."""
+        metrics = {**plain["metrics"], "names": tuple(plain["metrics"]["names"])}
+        return cls(
+            model=ModelSpec(**plain["model"]),
+            resolution=ResolutionSpec(**plain["resolution"]),
+            sampler=SamplerSpec(**plain["sampler"]),
+            optimization=OptimizationSpec(**plain["optimization"]),
+            upscaler=UpscalerSpec(**plain["upscaler"]),
+            prompt=PromptSpec(**plain["prompt"]),
+            metrics=MetricsSpec(**metrics),
+            seed=plain["seed"],
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, tuples as lists: what goes into record.json."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))

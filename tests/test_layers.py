@@ -49,8 +49,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "inspect": {"engine", "nano", "catalog", "sheet", "spec"},
     "run": {"attempt", "stages", "record", "spec", "store", "machine", "terminal", "tracking"},
+    "explain": {"record", "engine", "metrics", "spec", "store", "terminal", "explain_picture"},
+    "explain_picture": {"engine", "metrics", "sheet"},
     # top
-    "cli": {
+    "cli": {"explain", 
         "build",
         "catalog",
         "engine",

@@ -9,7 +9,9 @@ COMMANDS = {
     "measure": "metrics of any video:  python -m cogexp measure clip.mp4 --prompt 'two wolves'",
     "inspect": "the inside of the model at a setting: every stage's shapes, parameters, compute; against=WxH",
     "pick": "the best setting under constraints:  python -m cogexp pick maximize=clip_score max_vram=24GB",
+    "report": "one HTML file from many runs:  python -m cogexp report outputs",
     "export": "all runs as a table for other tools:  python -m cogexp export outputs --to csv",
+    "explain": "who made the fault of a run:  python -m cogexp explain RUN",
     "fetch": "download and check everything a setting needs, once; then it all works offline",
 }
 
@@ -128,6 +130,18 @@ examples
   python -m cogexp plan model=cogvideox-1.5-5b resolution=native gpu='RTX 4090' --json
 """
 
+EXPLAIN = """\
+usage: python -m cogexp explain RUN [--json] [outputs=DIR] [device=cuda]
+
+Decodes the latents of a finished run a second time, whole, and compares the two clips by rows and columns:
+what is gone was made by the decoder's tiles, what stays was made while denoising. Writes explain.png into the
+run's folder and the cause into its record. RUN is its id, a part of it that is its own, or its folder.
+
+examples
+  python -m cogexp optimization.vae_tiling=true study=tear
+  python -m cogexp explain nano-512x288-none-s0
+"""
+
 FETCH = """\
 usage: python -m cogexp fetch [model=NAME] [metrics=PRESET] [group=choice]
 
@@ -161,6 +175,19 @@ examples
   python -m cogexp pick
   python -m cogexp pick outputs where='tear.level!=certain and motion_px>0.5' max_vram=24GB
   python -m cogexp pick outputs minimize=warp_error where='study==sizes and prompt!=water' --json
+"""
+
+REPORT = """\
+usage: python -m cogexp report [DIR] [--out FILE] [maximize=METRIC ...]
+
+One HTML file that opens from disk: the decision, a table to sort and filter, videos side by side in step (click
+to enlarge, with a slider between two), Pareto and per-frame plots, what the detectors found, and the command
+that repeats each run. It links the clips where they lie. Default FILE: DIR/reports/report.html.
+Takes the words of pick. Needs jinja2; plots need plotly: pip install 'cogexp[report]'.
+
+examples
+  python -m cogexp report outputs
+  python -m cogexp report outputs maximize=clip_score where='tear.level!=certain' --out report.html
 """
 
 EXPORT = """\

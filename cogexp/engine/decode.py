@@ -27,7 +27,7 @@ def decode_stream(vae: AutoencoderKLCogVideoX, latents: Tensor) -> Iterator[np.n
         InvalidFrames: the decoder gave NaN or infinities.
     """
     z = 1 / vae.config.scaling_factor * latents.permute(0, 2, 1, 3, 4).to(vae.dtype)
-    groups = _tiled(vae, z) if _uses_tiles(vae, z) else _untiled(vae, z)
+    groups = _tiled(vae, z) if uses_tiles(vae, *z.shape[-2:]) else _untiled(vae, z)
     made = 0
     for chunk in groups:
         if not torch.isfinite(chunk).all():
@@ -53,9 +53,16 @@ def frame_groups(frames: int, batch: int) -> list[slice]:
     return [slice(batch * i + (remainder if i else 0), batch * (i + 1) + remainder) for i in range(groups)]
 
 
-def _uses_tiles(vae: AutoencoderKLCogVideoX, z: Tensor) -> bool:
-    height, width = z.shape[-2:]
+def uses_tiles(vae: AutoencoderKLCogVideoX, height: int, width: int) -> bool:
+    """True when latents of this size are decoded in tiles."""
     return vae.use_tiling and (width > vae.tile_latent_min_width or height > vae.tile_latent_min_height)
+
+
+def tile_starts(vae: AutoencoderKLCogVideoX, height: int, width: int) -> tuple[range, range]:
+    """First rows and first columns of the tiles, in latents."""
+    tops = range(0, height, int(vae.tile_latent_min_height * (1 - vae.tile_overlap_factor_height)))
+    lefts = range(0, width, int(vae.tile_latent_min_width * (1 - vae.tile_overlap_factor_width)))
+    return tops, lefts
 
 
 @torch.no_grad()
@@ -76,8 +83,7 @@ def _untiled(vae: AutoencoderKLCogVideoX, z: Tensor) -> Iterator[Tensor]:
 def _tiled(vae: AutoencoderKLCogVideoX, z: Tensor) -> Iterator[Tensor]:
     height, width = z.shape[-2:]
     tile_h, tile_w = vae.tile_latent_min_height, vae.tile_latent_min_width
-    tops = range(0, height, int(tile_h * (1 - vae.tile_overlap_factor_height)))
-    lefts = range(0, width, int(tile_w * (1 - vae.tile_overlap_factor_width)))
+    tops, lefts = tile_starts(vae, height, width)
     caches: dict[tuple[int, int], object] = {}
     for group in frame_groups(z.shape[2], vae.num_latent_frames_batch_size):
         rows = []

@@ -7,6 +7,7 @@ Shapes: embeddings (1, L, d); latents (1, t, c, h, w); frames (n, H, W, 3) uint8
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from cogexp.catalog import VARIANTS
 from cogexp.engine import optimize
-from cogexp.engine.decode import InvalidFrames, decode_stream
+from cogexp.engine.decode import InvalidFrames, decode_stream, tile_starts, uses_tiles
 from cogexp.engine.models import MODELS
 from cogexp.nano import weights as nano_weights
 from cogexp.spec import RunSpec
@@ -110,6 +111,25 @@ def decode(spec: RunSpec, latents: Tensor, device: str) -> Iterator[np.ndarray]:
         # The 1.5 models denoise a few latent frames more than were asked for, at the front.
         wanted = (spec.resolution.frames - 1) // 4 + 1
         yield from decode_stream(vae, latents[:, latents.shape[1] - wanted :].to(device))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileLines:
+    """Rows and columns (px) at which a VAE tile begins inside the frame; empty when it is decoded whole."""
+
+    rows: tuple[int, ...] = ()
+    columns: tuple[int, ...] = ()
+
+
+def tile_lines(spec: RunSpec, device: str) -> TileLines:
+    """Where the tiles of this spec's decoding meet, asked of the VAE itself."""
+    vae = MODELS.part("vae", spec, device)
+    optimize.set_tiling(vae, spec.optimization.vae_tiling)
+    height, width = spec.resolution.height // 8, spec.resolution.width // 8
+    if not uses_tiles(vae, height, width):
+        return TileLines()
+    tops, lefts = tile_starts(vae, height, width)
+    return TileLines(rows=tuple(8 * y for y in tops[1:]), columns=tuple(8 * x for x in lefts[1:]))
 
 
 def _first_frame(spec: RunSpec) -> Any:

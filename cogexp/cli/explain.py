@@ -1,0 +1,71 @@
+"""`explain RUN`: who made the fault of a run, the decoder or the denoiser, with a picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from cogexp import record as records
+from cogexp.build import build_settings
+from cogexp.cli import compose
+from cogexp.cli.runs import second_interrupt_leaves, show_log_lines
+from cogexp.spec import SpecError
+from cogexp.terminal import for_stderr
+
+
+def command(argv: list[str]) -> int:
+    """0 when the cause was named, 1 when the latents are gone, 2 when there is no such run."""
+    parser = compose.Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("words", nargs="*")
+    options = parser.parse_intermixed_args(argv)
+    overrides = [word for word in options.words if "=" in word]
+    runs = [word for word in options.words if "=" not in word]
+    if len(runs) != 1:
+        raise SpecError(
+            f"explain needs one run (its id or folder), got {len(runs)}; python -m cogexp explain --help"
+        )
+    settings = build_settings(compose.compose_jobs(compose.parse_words(overrides))[0])
+    folder = find_run(runs[0], settings.outputs)
+    show_log_lines(settings.debug)
+    second_interrupt_leaves()
+    from cogexp.explain import ExplainError, explain
+
+    progress = for_stderr()
+    try:
+        found = explain(
+            folder, _outputs_of(folder, settings.outputs), device=settings.device, progress=progress
+        )
+    except ExplainError as error:
+        progress.say(str(error))
+        return 1
+    if options.json:
+        plain = {"run": folder.name, "cause": found.cause, "sentence": found.sentence}
+        print(
+            json.dumps(plain | {"rows": found.rows, "columns": found.columns, "picture": str(found.picture)})
+        )
+    else:
+        print(f"{found.cause}: {found.sentence}\n{found.picture}")
+    return 0
+
+
+def find_run(name: str, outputs: Path) -> Path:
+    """The folder of a run, by its path, its id, or any part of its id that only it has."""
+    for folder in (Path(name), outputs / "runs" / name):
+        if (folder / records.RECORD_FILE).is_file():
+            return folder
+    matches = [
+        path.parent for path in outputs.glob(f"runs/*/{records.RECORD_FILE}") if name in path.parent.name
+    ]
+    if len(matches) == 1:
+        return matches[0]
+    found = "none has" if not matches else f"{len(matches)} have"
+    raise SpecError(
+        f"explain needs a run with a record, got {name!r}; {found} this in its id below {outputs}/runs"
+    )
+
+
+def _outputs_of(folder: Path, outputs: Path) -> Path:
+    """A run named by its path has its store beside its own runs/ folder."""
+    own = folder.absolute().parent.parent
+    return own if (own / "store").is_dir() else outputs
