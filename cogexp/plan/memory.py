@@ -120,8 +120,9 @@ def step_gib(spec: RunSpec, variant: Variant) -> float:
     """One denoising step: k * B * N * d, and the embeddings of the prompts."""
     batch = 2 if spec.sampler.guidance > 1 else 1
     text = batch * compute.text_tokens(variant) * (192 if variant.embedded else 4096)
-    step = STEP_ELEMENTS[variant.positions] * _tensor_gib(spec, variant)
-    return step + text * BYTES[spec.model.dtype] / GIB
+    # Rotation is computed in float32: from 16 bits that makes a copy, from float32 it does not.
+    copies = STEP_ELEMENTS["sincos" if spec.model.dtype == "float32" else variant.positions]
+    return copies * _tensor_gib(spec, variant) + text * BYTES[spec.model.dtype] / GIB
 
 
 def step_extra_gib(spec: RunSpec, variant: Variant) -> float:

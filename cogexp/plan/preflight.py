@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cogexp import machine
 from cogexp.plan import cards
 from cogexp.plan.fit import Plan, plan
+from cogexp.plan.settings import gentlest
 from cogexp.spec import RunSpec
 
 MODES = ("refuse", "warn", "off")
@@ -37,9 +38,9 @@ def check(spec: RunSpec, device: str) -> Finding | None:
 
 
 def remedy(planned: Plan) -> str:
-    """The fastest setting that fits, as words to paste; or that none does."""
+    """The gentlest setting that fits, as words to paste; or that none does."""
     if planned.suggestions:
-        best = planned.suggestions[0]
+        best = gentlest(planned.suggestions)
         words = " ".join(best.overrides)
         return f"nearest that fits: {words} ({best.peak_allocated_gib:.1f} GiB)"
     return "no flag makes it fit; nearest: a smaller resolution or fewer frames, or model=cogvideox-2b"

@@ -13,7 +13,7 @@ from cogexp.spec import RunSpec
 
 DECODE_EFFICIENCY = 0.5  # of what the transformer reaches: 3-D convolutions with norms between them
 GROUP_OVERHEAD = 1.1  # an estimate: thousands of small copies and waits a step
-MODEL_GBPS = 2.0  # whole parts from and to memory that is not pinned: an estimate
+MODEL_GBPS = 4.0  # whole parts from and to memory that is not pinned: an estimate
 SEQUENTIAL_GBPS = 0.8  # layer by layer: diffusers-torchao reports 3 to 5 times the time for 5b on an A100
 COMPILE_SPEEDUP = {"none": 1.0, "blocks": 1.15, "full": 1.15}  # diffusers-torchao, A100: 243.3 s -> 212.0 s
 

@@ -85,15 +85,14 @@ def candidates(spec: RunSpec, variant: Variant, free: tuple[str, ...]) -> Iterat
 def choose(spec: RunSpec, free: tuple[str, ...], card: Card) -> OptimizationSpec | None:
     """The fastest values of the `free` flags with which `spec` fits `card`; None when nothing fits.
 
-    Of settings within a hundredth of each other, the one that changes the pixels less.
+    A flag that changes the pixels is taken only when nothing fits without it.
     """
     variant = VARIANTS[spec.model.name]
 
-    def rank(candidate: RunSpec) -> tuple[float, int]:
+    def rank(candidate: RunSpec) -> tuple[int, float]:
         spent = sum(roofline.seconds(candidate, variant, card).values())
-        return round(spent / plain, 2), len(approximations(candidate.optimization))
+        return len(approximations(candidate.optimization)), spent
 
-    plain = sum(roofline.seconds(spec, variant, card).values())
     fitting = [
         candidate
         for candidate in candidates(spec, variant, free)
@@ -138,6 +137,11 @@ def overrides(spec: RunSpec, other: RunSpec) -> tuple[str, ...]:
 def approximations(flags: OptimizationSpec) -> list[str]:
     """What changes the pixels with these flags, in words."""
     return [text for (flag, value), text in APPROXIMATE.items() if getattr(flags, flag) == value]
+
+
+def gentlest(found: list[Suggestion]) -> Suggestion:
+    """Of these, the fastest of those that change the pixels least."""
+    return min(found, key=lambda one: (_inexact(one), one.relative_time))
 
 
 def _inexact(found: Suggestion) -> int:

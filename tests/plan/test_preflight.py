@@ -110,11 +110,18 @@ def test_auto_takes_nothing_where_all_fits_and_less_memory_where_it_does_not(car
     assert plain.spec.optimization.offload == "none"
     assert plain.resolved["optimization"].startswith("none: the fastest that fits")
     assert plain.spec.run_id == request_of().spec.run_id
-    for gib in (23.6, 15.7, 7.7, 5.9):
+    for gib, offload, exact in (
+        (23.6, "model", True),
+        (15.7, "model", True),
+        (8.0, "group", True),
+        (5.9, "group", False),
+    ):
         card("NVIDIA card", gib)
         chosen = request_of(**auto)
         assert chosen.spec.optimization != plain.spec.optimization
         assert check(chosen.spec, "cuda") is None, gib
+        flags = chosen.spec.optimization
+        assert (flags.offload, not (flags.vae_tiling or flags.layerwise_cast == "fp8")) == (offload, exact)
         assert "the fastest that fits" in chosen.resolved["optimization"]
 
 
@@ -142,3 +149,26 @@ def test_auto_on_a_cpu_is_none() -> None:
     request = build(config)
     assert request.spec.optimization.offload == "none"
     assert request.resolved["optimization"] == "none: nothing to save on cpu"
+
+
+def test_every_suggestion_takes_hold_on_the_embedded_model() -> None:
+    """The engine probes each flag that it applies and raises when one changed nothing (on a CPU, it says that
+    offloading has no effect)."""
+    from cogexp.engine import models, optimize
+    from cogexp.plan import plan
+
+    spec = spec_of("nano", (512, 288, 9), dtype="float32")
+    found = plan(spec).suggestions
+    assert len(found) > 2
+    for one in found:
+        words = dict(word.removeprefix("optimization.").split("=") for word in one.overrides)
+        flags: dict[str, Any] = {
+            key: value == "true" if key == "vae_tiling" else value for key, value in words.items()
+        }
+        chosen = spec_of("nano", (512, 288, 9), dtype="float32", **flags)
+        transformer = models.load_part("transformer", chosen.model, "cpu")
+        _, notes = optimize.prepare("transformer", transformer, chosen.optimization, "cpu")
+        assert ("optimization.layerwise_cast" in notes) == (flags.get("layerwise_cast") == "fp8")
+        optimize.set_tiling(models.load_part("vae", chosen.model, "cpu"), chosen.optimization.vae_tiling)
+        said = models.optimization_notes(chosen.optimization, "cpu")
+        assert ("optimization.offload" in said) == ("offload" in flags)

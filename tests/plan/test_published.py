@@ -51,7 +51,8 @@ def spec_of(
             "sampler": {"guidance": guidance},
             "prompt": {"text": "a panda"},
             "optimization": flags,
-        }
+        },
+        needs_first_frame=False,
     ).spec
 
 
