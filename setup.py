@@ -10,6 +10,7 @@ setup(
     package_data={
         **{package: ["*.yaml"] for package in CONF},
         "cogexp.nano": ["weights/*"],
+        "cogexp.study": ["page/*"],
         "cogexp.upscale": ["NOTICE.*"],
     },
 )

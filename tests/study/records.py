@@ -108,3 +108,20 @@ def write_all(found: list[Record], outputs: Path) -> Path:
     for record in found:
         records.write(record, outputs / "runs" / record.run_id)
     return outputs
+
+
+def write_clip(file: Path, *, width: int = 64, height: int = 48, frames: int = 9, hue: int = 0) -> Path:
+    """A small H.264 clip of a bar that moves to the right."""
+    import av
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("libx264", rate=8)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for index in range(frames):
+            pixels = np.full((height, width, 3), (40 + hue, 90, 160 - hue), dtype=np.uint8)
+            left = index * (width - 8) // max(frames - 1, 1)
+            pixels[:, left : left + 8] = 255
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return file
