@@ -12,6 +12,7 @@ from torch import nn
 
 # Gain of the decoder's last convolution: puts the random picture's standard deviation near 0.4 of 2.0.
 _SHOW_GAIN = 0.45
+_FIRST_LOG_VARIANCE = -4.0
 
 
 def init_text_encoder(module: nn.Module) -> None:
@@ -36,7 +37,8 @@ def init_transformer_for_training(module: nn.Module) -> None:
 def init_vae_for_training(module: nn.Module) -> None:
     """Kaiming-normal for linear units, zero biases; residual branches and conditioning begin as identity.
 
-    PyTorch's default init stalls this VAE near 17 dB.
+    PyTorch's default init stalls this VAE near 17 dB. The latents begin with little noise (a log variance
+    of -4): a decoder that must first see through noise of the latents' own size learns late.
     """
     for name, layer in module.named_modules():
         if not isinstance(layer, (nn.Conv2d, nn.Conv3d)):
@@ -47,6 +49,10 @@ def init_vae_for_training(module: nn.Module) -> None:
             nn.init.zeros_(layer.weight)
         if ".conv_y." in name:
             nn.init.ones_(layer.bias)
+    head = module.encoder.conv_out.conv
+    half = head.out_channels // 2
+    head.weight.data[half:] = 0.0
+    head.bias.data[half:] = _FIRST_LOG_VARIANCE
 
 
 def init_vae(module: nn.Module) -> None:

@@ -32,7 +32,7 @@ class ClipTask:
         self.modules: dict[str, nn.Module] = {"clip": build_clip(seed)}
 
     def order(self, step: int, share: float) -> Order:
-        """One worn frame of each scene, rendered at the native size or, being cheaper, mostly at half of it."""
+        """One worn frame of each scene, rendered at the native size or (cheaper, mostly) at half of it."""
         width, height = HALF if step % 4 else NATIVE
         return Order(
             seed=self.seed * 10_000_019 + 3_000_000_000 + step,
