@@ -97,8 +97,8 @@ def _sentence(verdict: Attribution, lines: generate.TileLines) -> str:
         places = [f"{what} {span[0]}-{span[1]}" for what, span in _spans(verdict)]
         meet = ", ".join(f"row {row}" for row in lines.rows) or f"column {lines.columns[0]}"
         return (
-            f"{' and '.join(places) or 'the frame'} change when the same latents are decoded whole; VAE tiles "
-            f"meet at {meet}: optimization.vae_tiling=false removes it"
+            f"{' and '.join(places) or 'the frame'} change when the same latents are decoded whole; "
+            f"VAE tiles meet at {meet}: optimization.vae_tiling=false removes it"
         )
     if verdict.cause == "denoiser":
         return "the fault stays when the latents are decoded whole: it was made while denoising"

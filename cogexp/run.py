@@ -40,7 +40,7 @@ def run(
     if not force and records.is_done(folder):
         return records.read(folder)
     # Imported here: whoever only asks for a finished record waits for no torch.
-    from cogexp import stages
+    from cogexp import pictures, stages
     from cogexp.attempt import Attempt
     from cogexp.store import Store
 
@@ -55,6 +55,6 @@ def run(
         clips = stages.stream(attempt, frames, progress)  # -> upscale -> write
         attempt.tell()
         stages.measure_clips(attempt, clips, progress)
-        stages.draw(attempt, clips)
+        pictures.draw(attempt, clips)
     assert attempt.record is not None
     return attempt.record

@@ -18,7 +18,7 @@ import numpy as np
 from cogexp.attempt import Attempt
 from cogexp.engine.decode import InvalidFrames
 from cogexp.metrics import EvalClip, EvalClipBuilder, measure
-from cogexp.spec import UpscalerSpec
+from cogexp.spec import RunSpec, UpscalerSpec
 from cogexp.store import Keys, Store
 from cogexp.terminal import Progress
 from cogexp.video import Writer
@@ -26,6 +26,7 @@ from cogexp.video import Writer
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from cogexp.metrics.artifacts.detect import Tiles
     from cogexp.upscale import Upscaler
 
 log = logging.getLogger("cogexp")
@@ -176,6 +177,7 @@ def measure_clips(attempt: Attempt, clips: Clips, progress: Progress) -> None:
                 device=attempt.device,
                 clip_model=spec.metrics.clip_model,
                 batch=spec.metrics.batch,
+                tiles=known_tiles(spec, 1 if side == "native" else spec.upscaler.scale),
             )
         attempt.scores |= {f"{side}/{name}": value for name, value in found.scores.items()}
         attempt.per_frame |= {f"{side}/{name}": values for name, values in found.per_frame.items()}
@@ -207,41 +209,20 @@ def _load(attempt: Attempt, progress: Progress, *names: str) -> None:
             MODELS.part(name, attempt.spec, attempt.device)
 
 
+def known_tiles(spec: RunSpec, scale: int) -> Tiles:
+    """Where the VAE's tiles meet in the native clip, or in the one enlarged by `scale`."""
+    from cogexp.metrics.artifacts.detect import TILE_PX, TILE_STEP, Tiles
+
+    height, width = spec.resolution.height, spec.resolution.width
+    if not spec.optimization.vae_tiling or (height <= TILE_PX[0] and width <= TILE_PX[1]):
+        return Tiles()
+    return Tiles(
+        rows=tuple(scale * row for row in range(TILE_STEP[0], height, TILE_STEP[0])),
+        columns=tuple(scale * column for column in range(TILE_STEP[1], width, TILE_STEP[1])),
+    )
+
+
 def frames_to_show(frames: int) -> list[int]:
     """Indices of at most SHOWN frames, evenly from the first to the last."""
     count = min(frames, SHOWN)
     return [round(index * (frames - 1) / max(count - 1, 1)) for index in range(count)]
-
-
-def draw(attempt: Attempt, clips: Clips) -> None:
-    """contact_sheet.png: what the clip looks like, at which setting, with what scores and costs."""
-    from cogexp.sheet import contact_sheet
-
-    spec, size, sampler = attempt.spec, attempt.spec.resolution, attempt.spec.sampler
-    facts = (
-        f"{spec.model.name}, random weights" if spec.model.weights == "random" else spec.model.name,
-        size.name,
-        f"{size.frames} frames at {size.fps} fps",
-        f"{sampler.scheduler}, {sampler.steps} steps, guidance {sampler.guidance:g}",
-        "native only" if spec.upscaler.name == "none" else f"{spec.upscaler.name} x{spec.upscaler.scale}",
-        f"seed {spec.seed}",
-    )
-    rows = [(name, _shown(value)) for name, value in attempt.scores.items() if value is not None]
-    rows += [(f"{name} seconds", f"{cost['seconds']:.1f}") for name, cost in attempt.meter.in_order().items()]
-    with attempt.meter("write"):
-        contact_sheet(
-            clips.native[clips.shown],
-            clips.upscaled_shown,
-            frame_numbers=clips.shown,
-            fps=spec.resolution.fps,
-            title=spec.prompt.text,
-            fallback_title=f"prompt: {spec.prompt.name}",
-            subtitle=" · ".join(facts),
-            rows=rows,
-            out=attempt.folder / "contact_sheet.png",
-        )
-    attempt.files["contact_sheet"] = "contact_sheet.png"
-
-
-def _shown(value: float) -> str:
-    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"

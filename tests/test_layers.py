@@ -48,7 +48,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "record",
     },
     "inspect": {"engine", "nano", "catalog", "sheet", "spec"},
-    "run": {"attempt", "stages", "record", "spec", "store", "machine", "terminal", "tracking"},
+    "pictures": {"attempt", "stages", "metrics", "sheet"},
+    "run": {"attempt", "pictures", "stages", "record", "spec", "store", "machine", "terminal", "tracking"},
     "explain": {"record", "engine", "metrics", "spec", "store", "terminal", "explain_picture"},
     "explain_picture": {"engine", "metrics", "sheet"},
     # top

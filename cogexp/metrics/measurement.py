@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cogexp.metrics import clip as clip_metrics
 from cogexp.metrics import consistency, flow_networks, motion, perceptual
@@ -13,6 +13,9 @@ from cogexp.metrics.clip_frames import DEFAULT_HEIGHT, EvalClip, Frames
 from cogexp.metrics.names import PRESETS, resolve_names
 from cogexp.metrics.networks import MissingWeights
 from cogexp.metrics.score import Context, FunctionMetric, Metric, Score
+
+if TYPE_CHECKING:
+    from cogexp.metrics.artifacts.detect import Tiles
 
 __all__ = ["METRICS", "PRESETS", "Measurement", "Progress", "measure"]
 
@@ -151,20 +154,26 @@ def measure(
     batch: int = 16,
     height: int = DEFAULT_HEIGHT,
     networks: Mapping[str, Any] | None = None,
+    tiles: Tiles | None = None,
     progress: Progress | None = None,
 ) -> Measurement:
     """Measure a clip: (t, h, w, 3) uint8 RGB, or an EvalClip collected from a stream (then fps, height are
     its own).
 
     `networks` plugs own networks in by kind: {"clip": a ClipNetwork, "lpips": a PerceptualNetwork}. Weights
-    are only
-    ever read from this machine: what is not there is skipped with the reason. Raises SpecError on an
-    unknown name.
+    are only ever read from this machine: what is not there is skipped with the reason. `tiles`: where the
+    VAE's tiles meet in this clip, when that is known. Raises SpecError on an unknown name.
     """
     wanted = resolve_names(names)
     clip = frames if isinstance(frames, EvalClip) else EvalClip.collect([frames], fps, height)
     context = Context(
-        clip=clip, prompt=prompt, device=device, clip_model=clip_model, batch=batch, networks=networks or {}
+        clip=clip,
+        prompt=prompt,
+        device=device,
+        clip_model=clip_model,
+        batch=batch,
+        networks=networks or {},
+        tiles=tiles,
     )
     found = Measurement()
     for done, name in enumerate(wanted):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cogexp.metrics.clip_frames import EvalClip
 
 if TYPE_CHECKING:
+    from cogexp.metrics.artifacts.detect import Tiles
     from cogexp.metrics.motion import Flow
 
 FETCH_HINT = "python -m cogexp fetch metrics=default"
@@ -101,6 +102,7 @@ class Context:
     clip_model: str = "openai/clip-vit-large-patch14"
     batch: int = 16
     networks: Mapping[str, Any] = field(default_factory=dict)
+    tiles: Tiles | None = None
 
     def network(self, kind: str, name: str) -> Any:
         """The plugged network of this kind, else the one on this machine. Raises MissingWeights."""
@@ -129,4 +131,4 @@ class Context:
         """What the detectors found (the record's `artifacts`)."""
         from cogexp.metrics.artifacts.detect import detect
 
-        return detect(self.clip).to_dict()
+        return detect(self.clip, tiles=self.tiles).to_dict()

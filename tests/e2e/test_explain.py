@@ -69,3 +69,46 @@ def test_a_spec_comes_back_from_its_record(bench: Bench) -> None:
     assert bench.run("metrics=none") == 0
     record = bench.one()
     assert RunSpec.from_dict(record.spec).run_id == record.run_id
+
+
+def test_the_runner_tells_the_detectors_where_tiles_meet() -> None:
+    from cogexp import build
+    from cogexp.stages import known_tiles
+
+    def tiles(size: tuple[int, int], tiling: bool, scale: int = 1) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        spec = build(
+            {
+                "model": {"name": "nano"},
+                "device": "cpu",
+                "prompt": {"text": "a"},
+                "resolution": {"width": size[0], "height": size[1]},
+                "optimization": {"vae_tiling": tiling},
+            }
+        ).spec
+        found = known_tiles(spec, scale)
+        return found.rows, found.columns
+
+    assert tiles((512, 288), True) == ((200,), (288,))
+    assert tiles((512, 288), True, 4) == ((800,), (1152,))
+    assert tiles((720, 480), True) == ((200, 400), (288, 576))
+    assert tiles((512, 288), False) == ((), ())
+    assert tiles((336, 240), True) == ((), ())
+
+
+def test_known_tiles_are_the_vaes_own() -> None:
+    from cogexp import build
+    from cogexp.engine.generate import tile_lines
+    from cogexp.stages import known_tiles
+
+    for size in ((512, 288), (720, 480), (64, 256), (1360, 768)):
+        spec = build(
+            {
+                "model": {"name": "nano"},
+                "device": "cpu",
+                "prompt": {"text": "a"},
+                "resolution": {"width": size[0], "height": size[1]},
+                "optimization": {"vae_tiling": True},
+            }
+        ).spec
+        lines, known = tile_lines(spec, "cpu"), known_tiles(spec, 1)
+        assert (lines.rows, lines.columns) == (known.rows, known.columns)

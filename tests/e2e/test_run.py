@@ -162,3 +162,24 @@ def test_the_users_command(bench: Bench) -> None:
     assert bench.run("resolution=512x288", "upscaler=esrgan", "tracking=offline", small=False) == 0
     folder = bench.folder(bench.one())
     assert (probe(folder / "upscaled.mp4").width, probe(folder / "upscaled.mp4").frames) == (2048, 9)
+
+
+def test_a_torn_clip_gets_its_picture(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drifting texture whose rows from 150 on are shifted: found, with the row, and drawn."""
+    import cv2
+
+    from cogexp.engine import generate
+
+    noise = np.random.default_rng(0).integers(0, 255, (240, 400, 3), np.uint8)
+    texture = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX)
+    clip = np.stack([texture[:, 2 * i : 2 * i + 320] for i in range(9)])
+    clip[:, 150:] = np.roll(clip[:, 150:], 11, axis=2)
+    monkeypatch.setattr(generate, "decode", lambda *arguments: iter([clip]))
+    assert bench.run("resolution=320x240") == 0
+    record = bench.one()
+    found = record.artifacts["native"]
+    assert found["level"] == "certain"
+    assert found["kind"] == "shear"
+    assert abs(found["rows"][0] - 150) <= 2
+    assert record.files["tear"] == "tear.png"
+    assert Image.open(bench.folder(record) / "tear.png").size[0] > 600

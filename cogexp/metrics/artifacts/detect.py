@@ -96,10 +96,13 @@ class Artifacts:
 def detect(clip: EvalClip, names: Iterable[str] | None = None, tiles: Tiles | None = None) -> Artifacts:
     """Run the named detectors (all by default) on `clip.detail`.
 
-    `tiles`: where the VAE's tiles met in this very clip, () when it was decoded whole; None when nothing is
-    known, then the places of diffusers' default tiling are looked at more closely.
+    `tiles`: where the VAE's tiles met in this very clip (rows and columns of the source), () when it was
+    decoded whole; None when nothing is known, then the places of diffusers' default tiling are looked at
+    more closely.
     """
-    evidence = evidence_of(clip, tiles if tiles is not None else default_tiles(clip))
+    evidence = evidence_of(
+        clip, reduced(tiles, clip.row_factor) if tiles is not None else default_tiles(clip)
+    )
     findings: dict[str, tuple[float, Finding]] = {}
     for name in DETECTORS if names is None else names:
         finding = DETECTORS[name].find(evidence)
@@ -132,6 +135,14 @@ def leading(findings: Mapping[str, tuple[float, Finding]]) -> str:
 def evidence_of(clip: EvalClip, tiles: Tiles) -> Evidence:
     """The clip as the detectors see it."""
     return Evidence(frames=clip.detail, fps=clip.fps, tile_rows=tiles.rows, tile_columns=tiles.columns)
+
+
+def reduced(tiles: Tiles, factor: int) -> Tiles:
+    """Lines of the source -> lines of the reduced clip."""
+    return Tiles(
+        rows=tuple(row // factor for row in tiles.rows),
+        columns=tuple(column // factor for column in tiles.columns),
+    )
 
 
 def default_tiles(clip: EvalClip) -> Tiles:

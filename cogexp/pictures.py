@@ -1,0 +1,53 @@
+"""The pictures in a run's folder: the contact sheet and, when something was found, the tear."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from cogexp.attempt import Attempt
+from cogexp.metrics.artifacts.detect import detect
+from cogexp.metrics.artifacts.picture import tear_picture
+from cogexp.sheet import contact_sheet
+from cogexp.stages import Clips, known_tiles
+
+
+def draw(attempt: Attempt, clips: Clips) -> None:
+    """contact_sheet.png (how it looks, at which setting, with what scores and costs), and tear.png."""
+    spec, size, sampler = attempt.spec, attempt.spec.resolution, attempt.spec.sampler
+    facts = (
+        f"{spec.model.name}, random weights" if spec.model.weights == "random" else spec.model.name,
+        size.name,
+        f"{size.frames} frames at {size.fps} fps",
+        f"{sampler.scheduler}, {sampler.steps} steps, guidance {sampler.guidance:g}",
+        "native only" if spec.upscaler.name == "none" else f"{spec.upscaler.name} x{spec.upscaler.scale}",
+        f"seed {spec.seed}",
+    )
+    rows = [(name, _shown(value)) for name, value in attempt.scores.items() if value is not None]
+    rows += [(f"{name} seconds", f"{cost['seconds']:.1f}") for name, cost in attempt.meter.in_order().items()]
+    with attempt.meter("write"):
+        contact_sheet(
+            clips.native[clips.shown],
+            clips.upscaled_shown,
+            frame_numbers=clips.shown,
+            fps=spec.resolution.fps,
+            title=spec.prompt.text,
+            fallback_title=f"prompt: {spec.prompt.name}",
+            subtitle=" · ".join(facts),
+            rows=rows,
+            out=attempt.folder / "contact_sheet.png",
+        )
+    attempt.files["contact_sheet"] = "contact_sheet.png"
+    if attempt.artifacts.get("native", {}).get("kind") is not None:
+        with attempt.meter("write"):
+            _draw_tear(attempt, clips)
+
+
+def _draw_tear(attempt: Attempt, clips: Clips) -> None:
+    """tear.png: the worst frame with the place marked and the evidence by row."""
+    found = detect(clips.native_eval, tiles=known_tiles(attempt.spec, 1))
+    Image.fromarray(tear_picture(clips.native_eval, found)).save(attempt.folder / "tear.png")
+    attempt.files["tear"] = "tear.png"
+
+
+def _shown(value: float) -> str:
+    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
