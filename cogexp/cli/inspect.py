@@ -70,13 +70,15 @@ def _size(text: str, spec: RunSpec) -> tuple[int, int]:
 def _show(request: Request, size: tuple[int, int] | None, *, form: str) -> int:
     from cogexp.inspect import shapes
     from cogexp.inspect.compare import compare
+    from cogexp.terminal import for_stderr
 
     spec = request.spec
     for key, text in request.resolved.items():
         if key in ("model", "resolution", "resolution.frames"):
             print(f"{key}: {text}", file=sys.stderr)
-    comparison = compare(spec, size) if size else None
-    rows = comparison.this.rows if comparison else shapes(spec)
+    with for_stderr().stage("tracing shapes", None):
+        comparison = compare(spec, size) if size else None
+        rows = comparison.this.rows if comparison else shapes(spec)
     picture = _picture(comparison, request.settings.outputs) if comparison else None
     if form == "json":
         print(json.dumps(_plain(spec, rows, comparison, picture), allow_nan=False, indent=2))

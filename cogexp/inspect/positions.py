@@ -37,12 +37,12 @@ class Axis:
         """What the setting does to this axis, in words."""
         if self.used == self.trained:
             return "as trained"
-        beyond = self.used[-1] - self.trained[-1]
-        if beyond > 0.5:
-            return f"{beyond:.0f} positions beyond the trained end"
         if len(self.used) > 1 and abs(self.step - 1) > 0.005:
             way = "stretched" if self.step > 1 else "squeezed"
             return f"{way}, neighbours are {self.step:.2f} apart instead of 1"
+        beyond = round(self.used[-1] - self.trained[-1])
+        if beyond > 0:
+            return f"{beyond} position{'s' if beyond > 1 else ''} beyond the trained end"
         return f"the first {len(self.used)} of {len(self.trained)} trained positions"
 
     def describe(self) -> str:

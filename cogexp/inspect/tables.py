@@ -130,7 +130,7 @@ def rendered(table: Table) -> Iterator[RenderableType]:
         grid.add_row(*(Text(cell) for cell in cells))
     yield grid
     for line in _numbered(table):
-        yield Padding(Text(line, style="dim"), (0, 0, 0, 2))
+        yield Padding(Text(line.rstrip(), style="dim"), (0, 0, 0, 2))
     yield Text()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cogexp.catalog import VARIANTS
@@ -18,6 +19,12 @@ from cogexp.inspect.trace import Stop, grouped, trace
 from cogexp.spec import RunSpec
 
 ENCODER, DECODER = "vae_encoder", "vae_decoder"
+
+# CogVideoXSafeConv3d cuts inputs of more than 2 GiB along time; above about 1.6 million pixels the pieces are
+# shorter than the kernel and the untiled VAE raises (diffusers 0.42.1). Said in a note where it happens.
+TOO_LARGE = (
+    " (untiled, diffusers fails at this size: its convolutions cut the clip too short; use vae_tiling)"
+)
 
 
 def vae_rows(spec: RunSpec) -> tuple[list[Row], list[Row]]:
@@ -60,7 +67,7 @@ def _encoder_rows(vae: Any, spec: RunSpec) -> list[Row]:
         module="video_processor",
         input=(1, frames, 3, height, width),
         output=rows[0].input,
-        note=f"pixels to -1..1; encoded in groups of {grouping} frames; "
+        note=f"pixels to -1..1; encoded in groups of frames: {grouping}; "
         + (
             "the pipeline encodes the first frame only" if image else "text to video does not run the encoder"
         ),
@@ -109,7 +116,7 @@ def _decoder_rows(vae: Any, spec: RunSpec) -> list[Row]:
         input=(1, padded, channels, height, width),
         output=rows[0].input,
         note=f"scaling factor {vae.config.scaling_factor:g} undone; "
-        f"decoded in groups of {grouping} latent frames{padding}",
+        f"decoded in groups of latent frames: {grouping}{padding}",
     )
     _, colours, count, high, wide = rows[-1].output
     clip = Row(
@@ -151,11 +158,28 @@ def _measured(
     part: str, module: Any, stops: list[Stop], groups: Groups, run: Callable[[int], object]
 ) -> tuple[list[Row], str]:
     """Rows for a clip of `groups`, and how its frames come, as text."""
-    seen, _ = trace(module, stops, lambda: _ignore(run(groups.shown)))
+
+    def clip() -> None:
+        run(groups.shown)
+
+    limit = ""
+    try:
+        seen, _ = trace(module, stops, clip)
+    except RuntimeError:
+        # The shapes are those that a convolution of the whole group would give.
+        _convolve_whole(module)
+        seen, _ = trace(module, stops, clip)
+        limit = TOO_LARGE
     first = next(iter(seen.values()))
     rows = [one.row(part, groups=groups.count, prefix=part.removeprefix("vae_")) for one in seen.values()]
-    return rows, grouped(first.inputs, groups.count)
+    return rows, grouped(first.inputs, groups.count) + limit
 
 
-def _ignore(_: object) -> None:
-    """A run's result has no use: only its shapes were wanted."""
+def _convolve_whole(module: Any) -> None:
+    """Take diffusers' splitting of large inputs out of this meta module's convolutions."""
+    from diffusers.models.autoencoders.autoencoder_kl_cogvideox import CogVideoXSafeConv3d
+    from torch.nn import Conv3d
+
+    for layer in module.modules():
+        if isinstance(layer, CogVideoXSafeConv3d):
+            layer.forward = partial(Conv3d.forward, layer)

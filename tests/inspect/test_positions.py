@@ -62,6 +62,12 @@ def test_longer_clips_leave_the_trained_time() -> None:
     )
 
 
+def test_a_size_above_the_native_one_squeezes_5b() -> None:
+    found = positions(spec_of("cogvideox-5b", 1440, 960))
+    assert found.rows.step == pytest.approx(0.5, abs=0.01)
+    assert found.rows.verdict == "squeezed, neighbours are 0.50 apart instead of 1"
+
+
 def test_tiles_at_512x288() -> None:
     found = tile_map(spec_of("cogvideox-5b", 512, 288))
     assert found.rows == (

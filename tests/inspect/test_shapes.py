@@ -22,15 +22,35 @@ from tests.inspect.written_out import lines, resized
 
 PUBLIC = [name for name, variant in catalog.VARIANTS.items() if not variant.embedded]
 
-# 720x480 -> 512x288, side by side and token counts.
-SMALLER = {
-    "480 720": "288 512",
-    "240 360": "144 256",
-    "120 180": "72 128",
-    "60 90": "36 64",
-    "13 30 45": "13 18 32",
-    "17550": "7488",
-    "17776": "7714",
+# What stands in the 720x480 tables -> the same at another size: sides, patch grid, token counts.
+SIZES = {
+    (512, 288): {
+        "480 720": "288 512",
+        "240 360": "144 256",
+        "120 180": "72 128",
+        "60 90": "36 64",
+        "13 30 45": "13 18 32",
+        "17550": "7488",
+        "17776": "7714",
+    },
+    (768, 432): {
+        "480 720": "432 768",
+        "240 360": "216 384",
+        "120 180": "108 192",
+        "60 90": "54 96",
+        "13 30 45": "13 27 48",
+        "17550": "16848",
+        "17776": "17074",
+    },
+    (1360, 768): {
+        "480 720": "768 1360",
+        "240 360": "384 680",
+        "120 180": "192 340",
+        "60 90": "96 170",
+        "13 30 45": "13 48 85",
+        "17550": "53040",
+        "17776": "53266",
+    },
 }
 SMALLER_1_5 = {"96 170": "36 64", "11 48 85": "11 18 32", "44880": "6336", "45106": "6562"}
 
@@ -62,24 +82,33 @@ def test_every_row_at_720x480(model: str) -> None:
     assert plain(rows, "vae_decoder") == lines(written_out.DECODER_720x480)
 
 
-@pytest.mark.parametrize("model", ["cogvideox-5b", pytest.param("cogvideox-2b", marks=pytest.mark.slow)])
-def test_every_row_at_512x288(model: str) -> None:
-    rows = table(model, 512, 288)
+@pytest.mark.parametrize(
+    ("model", "size"),
+    [("cogvideox-5b", (512, 288))]
+    + [
+        pytest.param(model, size, marks=pytest.mark.slow)
+        for model, size in (
+            ("cogvideox-2b", (512, 288)),
+            ("cogvideox-5b", (768, 432)),
+            ("cogvideox-2b", (768, 432)),
+            ("cogvideox-5b", (1360, 768)),
+        )
+    ],
+)
+def test_every_row_at_other_sizes(model: str, size: tuple[int, int]) -> None:
+    rows, sides = table(model, *size), SIZES[size]
     assert plain(rows, "text_encoder") == lines(written_out.TEXT)
-    assert plain(rows, "vae_encoder") == lines(resized(written_out.ENCODER_720x480, SMALLER))
-    assert plain(rows, "transformer") == lines(resized(written_out.TRANSFORMER[model], SMALLER))
-    assert plain(rows, "vae_decoder") == lines(resized(written_out.DECODER_720x480, SMALLER))
-    latent = next(row for row in rows if (row.part, row.stage) == ("vae_decoder", "conv_in"))
-    assert latent.input == (1, 16, 13, 36, 64)
+    assert plain(rows, "vae_encoder") == lines(resized(written_out.ENCODER_720x480, sides))
+    assert plain(rows, "transformer") == lines(resized(written_out.TRANSFORMER[model], sides))
+    assert plain(rows, "vae_decoder") == lines(resized(written_out.DECODER_720x480, sides))
 
 
 @pytest.mark.parametrize("size", [(1360, 768), pytest.param((512, 288), marks=pytest.mark.slow)])
 def test_every_row_of_1_5(size: tuple[int, int]) -> None:
     longer = {"49": "81", "25": "41", "13": "21"}
-    wide = {"480 720": "768 1360", "240 360": "384 680", "120 180": "192 340", "60 90": "96 170"}
-    written, sides = written_out.TRANSFORMER["cogvideox-1.5-5b"], wide
+    written, sides = written_out.TRANSFORMER["cogvideox-1.5-5b"], SIZES[size]
     if size == (512, 288):
-        written, sides = resized(written, SMALLER_1_5), SMALLER
+        written = resized(written, SMALLER_1_5)
     rows = table("cogvideox-1.5-5b", *size)
     assert plain(rows, "text_encoder") == lines(written_out.TEXT)
     assert plain(rows, "transformer") == lines(written)
@@ -140,10 +169,21 @@ def test_the_text_says_where_it_differs_from_the_classic_picture() -> None:
 
 def test_groups_of_frames_are_said() -> None:
     notes = {(row.part, row.stage): row.note for row in table("cogvideox-5b", 720, 480)}
-    assert "groups of 9 + 5x8 frames" in notes["vae_encoder", "frames"]
-    assert "groups of 3 + 5x2 latent frames" in notes["vae_decoder", "latent"]
+    assert "groups of frames: 9 + 5x8" in notes["vae_encoder", "frames"]
+    assert "groups of latent frames: 3 + 5x2" in notes["vae_decoder", "latent"]
     assert "3 + 5x2 become 5 + 5x4" in notes["vae_decoder", "up block 0: upsample"]
     assert "5 + 5x4 become 9 + 5x8" in notes["vae_decoder", "up block 1: upsample"]
+
+
+def test_a_size_at_which_the_untiled_decode_fails_still_has_its_shapes() -> None:
+    spec = spec_of("cogvideox-2b", 1920, 1088, frames=9)
+    vae = build_meta("vae", spec)
+    with torch.no_grad(), pytest.raises(RuntimeError, match="Kernel size"):
+        vae.decode(torch.empty(1, 16, 3, 136, 240, device="meta"))
+    rows = {(row.part, row.stage): row for row in shapes(spec)}
+    assert "diffusers fails at this size" in rows["vae_decoder", "latent"].note
+    assert "fails" not in rows["vae_encoder", "frames"].note
+    assert rows["vae_decoder", "conv_out"].output == (1, 3, 9, 1088, 1920)
 
 
 def test_flops_are_the_published_closed_form() -> None:
