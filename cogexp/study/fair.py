@@ -5,7 +5,7 @@ from __future__ import annotations
 from cogexp.spec import SpecError
 from cogexp.study.eligible import Candidate
 from cogexp.study.query import LOWER_IS_BETTER, Query
-from cogexp.study.rows import CLIP_METRICS, NETWORK_METRICS
+from cogexp.study.rows import CLIP_METRICS
 from cogexp.study.table import Study
 
 
@@ -16,8 +16,6 @@ def comparable(study: Study) -> list[str]:
 
 def _networks(study: Study, name: str) -> set[str]:
     bare = name.partition("/")[2] or name
-    if bare not in NETWORK_METRICS:
-        return set()
     return {
         network for row in study.rows if row.number(name) is not None and (network := row.networks.get(bare))
     }

@@ -13,7 +13,7 @@ from cogexp.study.where import Condition, known, parse
 
 KEYS = ("maximize", "minimize", "where", "max_vram", "max_seconds")
 DEFAULT_OBJECTIVE = "clip_score"
-LOWER_IS_BETTER = ("lpips_adjacent", "warp_error", "tear")
+LOWER_IS_BETTER = ("lpips_adjacent", "warp_error", "warp_error_raft", "tear")
 ROW_COLUMNS = ("prompt", "seed", "study", "device", "clip_network")
 VRAM = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>GiB|GB|G|MiB|MB|M)?", re.IGNORECASE)
 SECONDS = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>s|min|h)?")

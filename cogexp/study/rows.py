@@ -25,7 +25,8 @@ AXIS_NAMES = {
 UNCOUNTED_STAGES = ("load",)
 PEAKS = ("peak_allocated_gib", "peak_reserved_gib", "rss_gib")
 CLIP_METRICS = ("clip_score", "clip_consistency")
-NETWORK_METRICS = (*CLIP_METRICS, "lpips_adjacent", "warp_error", "motion_px")
+# The note beside a metric names the network or the flow that it depends on; beside `tear` what was found.
+OTHER_NOTES = ("tear",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,13 +134,16 @@ def costs_of(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]
 
 def _networks(record: Record, measured: Mapping[str, Any]) -> dict[str, str]:
     """Metric -> what its value depends on: the network's name, and the height it was measured at."""
-    networks = {}
-    for metric in NETWORK_METRICS:
-        note = str(record.resolved.get(f"metrics.{metric}", "")).partition(";")[0]
-        if not note and metric in CLIP_METRICS:
-            note = str(measured.get("clip_model", ""))
-        if note:
-            networks[metric] = note
+    networks = {metric: str(measured["clip_model"]) for metric in CLIP_METRICS if measured.get("clip_model")}
+    for key, note in record.resolved.items():
+        group, _, metric = key.partition(".")
+        if (
+            group == "metrics"
+            and metric
+            and metric not in OTHER_NOTES
+            and (name := str(note).partition(";")[0])
+        ):
+            networks[metric] = name
     return networks | {"height": str(measured.get("height", ""))}
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +90,7 @@ def compare(values: Array, prompts: Sequence[int], *, draws: int = DRAWS, seed: 
     if len(counts) == 1:
         counts = np.ones(values.shape[1], dtype=int)  # one prompt: its seeds are the units
     by_unit = unit_means(values, counts)
-    weights = bootstrap_weights(counts, draws, np.random.default_rng(seed))
+    weights = _weights(tuple(counts.tolist()), draws, seed)
     means, resampled = by_unit.mean(1), weights @ values.T
     leader = int(np.argmax(means))
     rivals = []
@@ -114,6 +115,14 @@ def unit_means(values: Array, counts: NDArray[np.int64]) -> Array:
     """(k, n) with `counts` columns a unit -> (k, units). Every prompt counts the same, however many seeds."""
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     return np.add.reduceat(values, starts, axis=1) / counts
+
+
+@lru_cache(maxsize=4)
+def _weights(counts: tuple[int, ...], draws: int, seed: int) -> Array:
+    """The same for every metric of settings that were run on the same prompts and seeds."""
+    weights = bootstrap_weights(np.array(counts), draws, np.random.default_rng(seed))
+    weights.setflags(write=False)
+    return weights
 
 
 def bootstrap_weights(counts: NDArray[np.int64], draws: int, rng: np.random.Generator) -> Array:

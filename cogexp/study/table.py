@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,12 +43,12 @@ class Study:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def axes(self) -> tuple[str, ...]:
         """Names of the axes, in the order of the spec."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row.axes))
 
-    @property
+    @cached_property
     def varying(self) -> tuple[str, ...]:
         """Axes with more than one value, without those that their parent axis decides."""
         names = [name for name in self.axes if len({repr(row.axes.get(name)) for row in self.rows}) > 1]

@@ -13,7 +13,7 @@ from cogexp.record import Record
 from cogexp.spec import SpecError
 from cogexp.study import Choice, pick, study_of
 from cogexp.study.pareto import front
-from cogexp.study.query import read_query
+from cogexp.study.query import LOWER_IS_BETTER, read_query
 from cogexp.study.words import markdown, to_json
 from tests.study.records import make_record
 
@@ -194,6 +194,12 @@ def test_minimize_and_a_hint_when_the_direction_looks_wrong() -> None:
     mean = choice.table[0].metrics["seconds"][0]
     assert mean.low <= mean.mean <= mean.high
     assert any("did you mean minimize=seconds" in note for note in ask(found, "maximize=seconds").notes)
+
+
+def test_directions_agree_with_the_metrics_own() -> None:
+    from cogexp.metrics.measurement import METRICS
+
+    assert set(LOWER_IS_BETTER) == {name for name, m in METRICS.items() if m.higher_is_better is False}
 
 
 def test_undecided_says_how_many_more_and_names_the_fastest() -> None:
