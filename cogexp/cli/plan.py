@@ -89,6 +89,8 @@ def show(planned: Plan, resolved: Mapping[str, str]) -> None:
     out.print(_by_stage(planned))
     for name, text in _facts(planned):
         out.print(Text(f"  {name:<14} {text}"), soft_wrap=True)
+    if planned.warning:
+        out.print(Text(f"  {planned.warning}", style="yellow"), soft_wrap=True)
     if planned.device != "cpu":
         _show_suggestions(planned)
 

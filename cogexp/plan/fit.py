@@ -52,6 +52,15 @@ class Plan:
         """More than the card has."""
         return self.card is not None and self.peak_allocated_gib > self.card.limit_gib
 
+    @property
+    def warning(self) -> str:
+        """What speaks against the setting on this card beside memory; empty when nothing does."""
+        if self.card and not self.card.bfloat16 and self.spec.model.dtype == "bfloat16":
+            return (
+                f"{self.card.name} computes no bfloat16: slow, and memory may differ; try model.dtype=float16"
+            )
+        return ""
+
     def to_dict(self) -> dict[str, Any]:
         """What `plan --json` prints."""
         size = self.spec.resolution
@@ -84,6 +93,7 @@ class Plan:
             "disk_gib": round(self.disk_gib, 2),
             "host_gib": round(self.host_gib, 2),
             "traced": self.traced,
+            "warning": self.warning,
             "suggestions": [
                 {
                     "overrides": list(found.overrides),

@@ -99,6 +99,15 @@ def test_tiled_decode_of_diffusers(size: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="the engine keeps the caches of all tiles: 5.1 instead of 3.7 GiB")
+def test_tiled_decode_of_this_package() -> None:
+    """What the plan promises of tiles must be what runs."""
+    size = (512, 288, 49)
+    closed = memory.decode_gib(FIVE, *size, dtype="bfloat16", tiling=True)
+    assert exact.trace_decode(FIVE, *size, torch.bfloat16, True) <= 1.1 * closed
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("tiling", [False, True])
 def test_encoding_the_first_frame(tiling: bool) -> None:
     pixels = memory.TILE[0] * memory.TILE[1] if tiling else 720 * 480

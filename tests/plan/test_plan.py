@@ -217,6 +217,13 @@ def test_a_damaged_record_does_not_stop_the_plan(tmp_path: Path) -> None:
     assert plan(spec_of("cogvideox-5b", SMALL), "24GB", outputs=tmp_path).corrected_by == ""
 
 
+def test_a_card_without_bfloat16_is_warned_about() -> None:
+    spec = spec_of("cogvideox-5b", SMALL)
+    assert "model.dtype=float16" in plan(spec, "T4").warning
+    assert plan(spec, "A100").warning == ""
+    assert plan(spec_of("cogvideox-2b", SMALL), "T4").warning == ""
+
+
 def test_json_has_the_keys_of_the_contract() -> None:
     plain = json.loads(json.dumps(plan(spec_of("cogvideox-5b", SMALL), "24GB").to_dict(), allow_nan=False))
     assert {
