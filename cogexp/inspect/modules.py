@@ -18,6 +18,18 @@ def text_tokens(spec: RunSpec) -> int:
     return MAX_SEQUENCE_LENGTH if VARIANTS[spec.model.name].embedded else FULL_SIZE_TOKENS
 
 
+def latent_frames(spec: RunSpec) -> int:
+    """Frames of the latent that is decoded: (frames - 1)/4 + 1."""
+    return (spec.resolution.frames - 1) // 4 + 1
+
+
+def latent_shape(spec: RunSpec, channels: int) -> tuple[int, int, int, int, int]:
+    """(1, f, c, h, w) as the pipeline denoises it; 1.5 pads the frames to a multiple of its patch."""
+    frames = latent_frames(spec)
+    padded = frames + frames % VARIANTS[spec.model.name].pad_latent_frames
+    return 1, padded, channels, spec.resolution.height // 8, spec.resolution.width // 8
+
+
 def build_meta(name: str, spec: RunSpec) -> Any:
     """`text_encoder`, `transformer` or `vae` of the setting, in eval mode on the meta device.
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cogexp.catalog import VARIANTS
-from cogexp.inspect.modules import build_meta
-from cogexp.inspect.transformer_rows import latent_shape
+from cogexp.inspect.modules import build_meta, latent_shape
 from cogexp.spec import RunSpec
 
 # Both kinds of table have wave lengths 10000^(i/n); the middle one turns by 0.01 a position: fine enough to

@@ -10,21 +10,12 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from cogexp.catalog import VARIANTS
-from cogexp.inspect.modules import build_meta, text_tokens
+from cogexp.inspect.modules import build_meta, latent_shape, text_tokens
 from cogexp.inspect.row import Row
 from cogexp.inspect.trace import Seen, Shape, Stop, trace
-from cogexp.inspect.vae_rows import latent_frames
 from cogexp.spec import RunSpec
 
 PART = "transformer"
-
-
-def latent_shape(spec: RunSpec, channels: int) -> Shape:
-    """(1, f, c, h, w) as the pipeline denoises it; 1.5 pads the frames to a multiple of its patch."""
-    frames = latent_frames(spec)
-    padded = frames + frames % VARIANTS[spec.model.name].pad_latent_frames
-    return 1, padded, channels, spec.resolution.height // 8, spec.resolution.width // 8
 
 
 def transformer_rows(spec: RunSpec) -> list[Row]:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from cogexp.catalog import VARIANTS
-from cogexp.inspect.modules import build_meta
+from cogexp.inspect.modules import build_meta, latent_frames
 from cogexp.inspect.row import Row
 from cogexp.inspect.trace import Stop, grouped, trace
 from cogexp.spec import RunSpec
@@ -31,11 +31,6 @@ def vae_rows(spec: RunSpec) -> tuple[list[Row], list[Row]]:
     """Rows of the encoder and of the decoder."""
     vae = build_meta("vae", spec)
     return _encoder_rows(vae, spec), _decoder_rows(vae, spec)
-
-
-def latent_frames(spec: RunSpec) -> int:
-    """Frames of the latent that is decoded: (frames - 1)/4 + 1."""
-    return (spec.resolution.frames - 1) // 4 + 1
 
 
 def _encoder_rows(vae: Any, spec: RunSpec) -> list[Row]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +130,17 @@ def test_is_refused_with_a_helpful_line(
     assert 1 <= len(err.strip().splitlines()) <= 2, err
     for text in named:
         assert text in err
+
+
+def test_a_refusal_loads_nothing_heavy() -> None:
+    script = (
+        "import sys; from cogexp.__main__ import main\n"
+        "code = main(['inspect', 'model=cogvideox-5b', 'against=500x288'])\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'numpy', 'PIL'} & set(sys.modules)\n"
+        "print(code, sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "2 []"
 
 
 def test_image_to_video_needs_no_first_frame_here_but_a_run_does(capsys: pytest.CaptureFixture[str]) -> None:
