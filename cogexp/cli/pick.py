@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from rich.table import Table
+from rich.text import Text
+
 from cogexp.cli import compose, tables
 from cogexp.cli.runs import show_log_lines
 from cogexp.spec import SpecError
@@ -48,12 +51,13 @@ def split_folder(words: list[str], name: str) -> tuple[Path, list[str]]:
 
 def show(choice: Choice) -> None:
     """The table, what was left out and why, remarks, and the recommendation last."""
-    from rich.text import Text
-
     out = tables.console()
     out.print()
     if choice.table:
-        out.print(_table(choice))
+        table = _table(choice)
+        if not out.is_terminal:  # a pipe has no width to keep to, and digits must not be cut
+            out.width = max(out.width, out.measure(table, options=out.options.update(max_width=400)).maximum)
+        out.print(table)
         out.print(
             Text("  * on the Pareto front of quality, VRAM and seconds; brackets: 95 % interval", style="dim")
         )
@@ -65,17 +69,14 @@ def show(choice: Choice) -> None:
     out.print(Text(choice.sentence, style="bold green" if choice.decisive else "bold"), soft_wrap=True)
 
 
-def _table(choice: Choice) -> object:
-    from rich.table import Table
-    from rich.text import Text
-
+def _table(choice: Choice) -> Table:
     names = columns(choice)
     table = Table(box=None, header_style="dim", pad_edge=True)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in choice.table[0].axes:
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for name in (*names, "peak GiB", "behind by"):
-        table.add_column(name, justify="right", no_wrap=name in (choice.objective, "behind by"))
+        table.add_column(name, justify="right", overflow="fold")
     for index, row in enumerate(choice.table):
         mark = ("best" if choice.decisive else "leads") if index == 0 else "tied" if row.tied else ""
         cells = [

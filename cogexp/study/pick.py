@@ -159,7 +159,7 @@ def _table(
                 peak_allocated_gib=candidate.peak,
                 behind=rival.difference if rival else None,
                 p=rival.p if rival else None,
-                tied=rival is not None and rival.p_holm > LEVEL,
+                tied=rival is not None and not found.decisive and rival.p_holm > LEVEL,
                 run_id=candidate.rows[0].run_id,
             )
         )

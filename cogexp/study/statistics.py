@@ -8,6 +8,8 @@ Intervals: cluster bootstrap (prompts, then seeds within: Davison and Hinkley 19
 deviations rescaled to the unbiased standard error and to Student's t with units - 1 degrees of freedom, as
 percentile intervals of few units are too narrow (Hesterberg 2015, The American Statistician 69:371). Each
 side is the wider of that and the plain t interval, so that a lumpy bootstrap of few prompts claims nothing.
+The standard error is never less than what the scatter of the seeds within prompts makes it: two prompts whose
+means agree by luck are no evidence (the variance between prompts cannot be negative).
 
 Decision: the leader is claimed to be the best only if it beats every rival at the 5 % level, two-sided. A
 claim that needs all of its tests is an intersection-union test, whose level needs no correction for their
@@ -97,11 +99,16 @@ def compare(values: Array, prompts: Sequence[int], *, draws: int = DRAWS, seed: 
     for i in [i for i in range(len(values)) if i != leader]:
         difference = by_unit[leader] - by_unit[i]
         drawn = np.sort(resampled[:, leader] - resampled[:, i])
-        between, within = components(values[leader] - values[i], counts)
-        rivals.append((i, estimate(difference, drawn), p_value(difference, drawn), between, within))
+        gap = values[leader] - values[i]
+        least = least_error(gap, counts)
+        found = estimate(difference, drawn, least), p_value(difference, drawn, least)
+        rivals.append((i, *found, *components(gap, counts)))
     adjusted = holm([rival[2] for rival in rivals])
     return Comparison(
-        means=tuple(estimate(by_unit[i], np.sort(resampled[:, i])) for i in range(len(values))),
+        means=tuple(
+            estimate(by_unit[i], np.sort(resampled[:, i]), least_error(values[i], counts))
+            for i in range(len(values))
+        ),
         leader=leader,
         rivals=tuple(
             Rival(index=i, difference=gap, p=p, p_holm=p_holm, between=between, within=within)
@@ -143,30 +150,36 @@ def bootstrap_weights(counts: NDArray[np.int64], draws: int, rng: np.random.Gene
     return weights.reshape(draws, cells)
 
 
-def _standard_error(by_unit: Array) -> float:
-    """Of the mean of (units,) values; a spread that is only rounding is none."""
-    error = float(by_unit.std(ddof=1) / np.sqrt(len(by_unit)))
+def least_error(values: Array, counts: NDArray[np.int64]) -> float:
+    """Standard error of the mean of (n,) values if units did not differ: only their cells scatter."""
+    within = components(values, counts)[1]
+    return float(np.sqrt(within * (1.0 / counts).mean() / len(counts)))
+
+
+def _standard_error(by_unit: Array, least: float) -> float:
+    """Of the mean of (units,) values, at least `least`; a spread that is only rounding is none."""
+    error = max(least, float(by_unit.std(ddof=1) / np.sqrt(len(by_unit))))
     return 0.0 if error < 1e-12 * max(1.0, float(np.abs(by_unit).max())) else error
 
 
-def estimate(by_unit: Array, drawn: Array, level: float = LEVEL) -> Estimate:
-    """Mean and interval of (units,) values; `drawn` (b,) are its bootstrap means, sorted."""
+def estimate(by_unit: Array, drawn: Array, least: float = 0.0) -> Estimate:
+    """Mean and interval of (units,) values; `drawn` (b,): bootstrap means, sorted; `least`: of its error."""
     mean = float(by_unit.mean())
     if len(by_unit) < 2:
         return Estimate(mean=mean, low=np.nan, high=np.nan)
-    low, high = interval(by_unit, drawn, level)
+    low, high = interval(by_unit, drawn, LEVEL, least)
     return Estimate(mean=mean, low=low, high=high)
 
 
-def interval(by_unit: Array, drawn: Array, level: float) -> tuple[float, float]:
+def interval(by_unit: Array, drawn: Array, level: float, least: float = 0.0) -> tuple[float, float]:
     """Two-sided 1 - level interval of the mean of (units,) values; `drawn` (b,) as for `estimate`."""
     from scipy.special import ndtri, stdtrit
 
-    mean, error = float(by_unit.mean()), _standard_error(by_unit)
+    mean, error = float(by_unit.mean()), _standard_error(by_unit, least)
     t = float(stdtrit(len(by_unit) - 1, 1.0 - level / 2))
     spread = float(drawn.std())
     if error == 0.0 or spread == 0.0:
-        return mean, mean
+        return mean - t * error, mean + t * error
     scale = (t / float(ndtri(1.0 - level / 2))) * error / spread
     below, above = (_quantile(drawn, share) - float(drawn.mean()) for share in (level / 2, 1.0 - level / 2))
     return mean + min(scale * below, -t * error), mean + max(scale * above, t * error)
@@ -180,22 +193,22 @@ def _quantile(ordered: Array, share: float) -> float:
     return float(ordered[low] + (place - low) * (ordered[high] - ordered[low]))
 
 
-def p_value(by_unit: Array, drawn: Array) -> float:
+def p_value(by_unit: Array, drawn: Array, least: float = 0.0) -> float:
     """The level at which the interval of a difference just touches zero, by bisection; 1 for one unit."""
     mean = float(by_unit.mean())
     if len(by_unit) < 2 or mean == 0.0:
         return 1.0
     signed, ordered = (by_unit, drawn) if mean > 0 else (-by_unit, -drawn[::-1])
     excluded, touching = 1.0, SMALLEST_P  # at level 1 the interval is the mean alone
-    if interval(signed, ordered, touching)[0] > 0:
+    if interval(signed, ordered, touching, least)[0] > 0:
         return SMALLEST_P
-    if interval(signed, ordered, LEVEL)[0] > 0:
+    if interval(signed, ordered, LEVEL, least)[0] > 0:
         excluded = LEVEL
     else:
         touching = LEVEL
     for _ in range(12):
         level = (excluded * touching) ** 0.5
-        if interval(signed, ordered, level)[0] > 0:
+        if interval(signed, ordered, level, least)[0] > 0:
             excluded = level
         else:
             touching = level

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cogexp.study.pick import Choice, TableRow
     from cogexp.study.statistics import Estimate
 
-SHOWN_METRICS = ("clip_score", "tear", "motion_px", "warp_error", "temporal_flickering")
+SHOWN_METRICS = ("clip_score", "tear", "motion_px")
 
 
 def label(axes: Mapping[str, Any]) -> str:
@@ -36,7 +36,9 @@ def bounded(estimate: Estimate) -> str:
     """'27.10 [26.80, 27.40]', all three with the same number of decimals."""
     if math.isnan(estimate.low):
         return digits(estimate.mean)
-    places = 2 if max(abs(estimate.mean), abs(estimate.low), abs(estimate.high)) >= 1 else 4
+    # Enough decimals to tell the ends of the interval apart: 0.9957 [0.9951, 0.9963].
+    span = estimate.high - estimate.low
+    places = min(5, max(2, 1 - math.floor(math.log10(span)))) if span > 0 else 4
     return f"{estimate.mean:.{places}f} [{estimate.low:.{places}f}, {estimate.high:.{places}f}]"
 
 

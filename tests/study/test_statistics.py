@@ -87,6 +87,13 @@ def test_seeds_of_one_prompt_are_not_independent_evidence() -> None:
     assert copied.units == single.units == 6
 
 
+def test_two_prompts_that_agree_by_luck_decide_nothing() -> None:
+    """Their means differ by almost nothing while their seeds scatter: no sign that chance is small."""
+    gap = np.array([0.0, 2.0, -1.0, 3.0001])
+    assert not compare(np.stack([np.zeros(4), gap]), [0, 0, 1, 1]).decisive
+    assert stats.ttest_1samp([1.0, 1.00005], 0.0).pvalue < 0.001  # what the means alone would claim
+
+
 def test_pairing_removes_what_prompts_and_seeds_share() -> None:
     rng = np.random.default_rng(8)
     shared = rng.normal(0, 50, 12)
