@@ -33,7 +33,7 @@ function cell(run, side) {
 }
 function board(block) {
   const [rows, columns] = [valuesOf(grid.row), grid.column === "none" ? [""] : valuesOf(grid.column)];
-  const node = el("div", { class: "board", style: `grid-template-columns: minmax(60px, 110px) repeat(${columns.length}, minmax(150px, 1fr))` });
+  const node = el("div", { class: "board", style: `grid-template-columns: minmax(84px, 140px) repeat(${columns.length}, minmax(150px, 460px))` });
   node.append(el("div"), ...columns.map((value) => el("div", { class: "head" }, `${grid.column}=${value}`)));
   for (const row of rows) {
     node.append(el("div", { class: "head" }, `${grid.row}=${row}`));
