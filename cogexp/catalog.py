@@ -103,7 +103,7 @@ VARIANTS: dict[str, Variant] = {
         dynamic_cfg=False,
         heads=4,
         layers=8,
-        transformer_parameters=8_050_000,
+        transformer_parameters=8_054_976,
         positions="rope",
     ),
     "cogvideox-2b": _public(

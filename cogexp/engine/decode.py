@@ -1,8 +1,8 @@
 """Latents -> frames as a stream, bit-equal to `AutoencoderKLCogVideoX.decode`, tiled or not.
 
-diffusers decodes two latent frames at a time but concatenates the whole clip before anyone sees a frame
-(and, tiled, decodes every tile through all of time first). Here each group of frames leaves as soon as it
-is decoded; the causal convolutions' caches are kept per tile between groups, so the numbers are the same.
+diffusers decodes two latent frames at a time but concatenates the whole clip on the device before anyone
+sees a frame. Here, untiled, each group of frames leaves as soon as it is decoded; tiled, the decoded tiles
+wait in main memory. The causal convolutions' caches are handed on as there, so the numbers are the same.
 Shapes: z (1, c, t, h, w) latents; frames (n, h*8, w*8, 3) uint8.
 """
 
@@ -81,20 +81,25 @@ def _untiled(vae: AutoencoderKLCogVideoX, z: Tensor) -> Iterator[Tensor]:
 
 
 def _tiled(vae: AutoencoderKLCogVideoX, z: Tensor) -> Iterator[Tensor]:
+    """Each tile through all of time first: the caches of one tile at a time are on the device, not of all.
+
+    Decoded tiles wait in main memory (the clip in pixels, and the overlaps) until their group is joined.
+    """
     height, width = z.shape[-2:]
     tile_h, tile_w = vae.tile_latent_min_height, vae.tile_latent_min_width
     tops, lefts = tile_starts(vae, height, width)
-    caches: dict[tuple[int, int], object] = {}
-    for group in frame_groups(z.shape[2], vae.num_latent_frames_batch_size):
-        rows = []
-        for top in tops:
-            row = []
-            for left in lefts:
+    groups = frame_groups(z.shape[2], vae.num_latent_frames_batch_size)
+    waiting: dict[tuple[int, int], list[Tensor]] = {}
+    for top in tops:
+        for left in lefts:
+            cache: object = None
+            waiting[top, left] = []
+            for group in groups:
                 tile = z[:, :, group, top : top + tile_h, left : left + tile_w]
-                frames, caches[top, left] = _decode_group(vae, tile, caches.get((top, left)))
-                row.append(frames)
-            rows.append(row)
-        yield _blend(vae, rows)
+                frames, cache = _decode_group(vae, tile, cache)
+                waiting[top, left].append(frames.cpu())
+    for index in range(len(groups)):
+        yield _blend(vae, [[waiting[top, left][index].to(z.device) for left in lefts] for top in tops])
 
 
 def _blend(vae: AutoencoderKLCogVideoX, rows: list[list[Tensor]]) -> Tensor:

@@ -99,7 +99,6 @@ def test_tiled_decode_of_diffusers(size: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="the engine keeps the caches of all tiles: 5.1 instead of 3.7 GiB")
 def test_tiled_decode_of_this_package() -> None:
     """What the plan promises of tiles must be what runs."""
     size = (512, 288, 49)
