@@ -180,9 +180,9 @@ examples
 REPORT = """\
 usage: python -m cogexp report [DIR] [--out FILE] [maximize=METRIC ...]
 
-One HTML file that opens from disk: the decision, a table to sort and filter, videos side by side in step (click
-to enlarge, with a slider between two), Pareto and per-frame plots, what the detectors found, and the command
-that repeats each run. It links the clips where they lie. Default FILE: DIR/reports/report.html.
+One HTML file that opens from disk: the decision, tables to sort and filter, videos side by side in step
+(click to enlarge, with a slider between two), Pareto and per-frame plots, what the detectors found, and the
+command that repeats each run. It links the clips where they lie. Default FILE: DIR/reports/report.html.
 Takes the words of pick. Needs jinja2; plots need plotly: pip install 'cogexp[report]'.
 
 examples
