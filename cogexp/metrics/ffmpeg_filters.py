@@ -16,7 +16,7 @@ FILTERS: dict[str, tuple[str | None, dict[str, str]]] = {
     "blockdetect": (None, {"lavfi.block": "blockdetect"}),
     "blurdetect": (None, {"lavfi.blur": "blurdetect"}),
     "siti": (None, {"lavfi.siti.si": "siti (spatial)", "lavfi.siti.ti": "siti (temporal)"}),
-    "freezedetect": ("n=0.001:d=0.05", {"lavfi.freezedetect.freeze_duration": "freezedetect"}),
+    "freezedetect": ("n=0.001:d={duration}", {}),  # its events are read by `frozen_share`
 }
 
 
@@ -30,13 +30,14 @@ def unavailable() -> tuple[str, ...]:
 def filter_scores(path: str | Path) -> dict[str, float]:
     """Mean and maximum over the frames of every statistic: {"VREP mean": ..., "VREP max": ...}.
 
-    freezedetect counts the seconds that it calls frozen. Raises ValueError when a filter is unavailable.
+    freezedetect has one value, the share of frozen frames. Raises ValueError when a filter is unavailable.
     """
     gone = unavailable()
     if gone:
         raise ValueError(f"this ffmpeg has no {', '.join(gone)}")
     values: dict[str, list[float]] = {}
-    for metadata in frame_metadata(path):
+    frames = list(frame_metadata(path))
+    for metadata in frames:
         for _, keys in FILTERS.values():
             for key, name in keys.items():
                 if key in metadata:
@@ -45,11 +46,21 @@ def filter_scores(path: str | Path) -> dict[str, float]:
     scores: dict[str, float] = {}
     for name in names:
         found = np.nan_to_num(np.array(values.get(name) or [0.0]))
-        if name == "freezedetect":
-            scores[name] = float(found.sum())
-        else:
-            scores[f"{name} mean"], scores[f"{name} max"] = float(found.mean()), float(found.max())
+        scores[f"{name} mean"], scores[f"{name} max"] = float(found.mean()), float(found.max())
+    scores["freezedetect"] = frozen_share(frames)
     return scores
+
+
+def frozen_share(frames: list[dict[str, str]]) -> float:
+    """Share of the frames between freezedetect's start and end events (a start without an end lasts)."""
+    frozen, count = False, 0
+    for metadata in frames:
+        if "lavfi.freezedetect.freeze_end" in metadata:
+            frozen = False
+        if "lavfi.freezedetect.freeze_start" in metadata:
+            frozen = True
+        count += frozen
+    return count / max(1, len(frames))
 
 
 def frame_metadata(path: str | Path) -> Iterator[dict[str, str]]:
@@ -59,9 +70,12 @@ def frame_metadata(path: str | Path) -> Iterator[dict[str, str]]:
 
     with av.open(str(path)) as file:
         graph = Graph()
-        last = graph.add_buffer(template=file.streams.video[0])
+        stream = file.streams.video[0]
+        last = graph.add_buffer(template=stream)
+        # One repeated frame lasts two frame times; a single frame must not count as a freeze.
+        duration = 1.5 / float(stream.average_rate or 24)
         for name, (option, _) in FILTERS.items():
-            node = graph.add(name, option) if option else graph.add(name)
+            node = graph.add(name, option.format(duration=duration)) if option else graph.add(name)
             last.link_to(node)
             last = node
         last.link_to(graph.add("buffersink"))

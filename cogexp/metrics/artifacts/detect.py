@@ -25,14 +25,14 @@ from cogexp.metrics.clip_frames import EvalClip
 # Thresholds were fixed on development clips and are judged on others: see evaluate.py.
 DETECTORS: dict[str, Detector] = {
     "shear": Detector(find=find_shear, usual=0.04, suspect=0.18, certain=0.26),
-    "vertical_shear": Detector(find=find_vertical_shear, usual=0.05, suspect=0.2, certain=0.7),
+    "vertical_shear": Detector(find=find_vertical_shear, usual=0.1, suspect=0.45, certain=0.7),
     "smear": Detector(find=find_smear, usual=0.1, suspect=0.36, certain=0.5),
     "duplicated_band": Detector(find=find_duplicated_band, usual=0.01, suspect=0.12, certain=0.25),
-    "desync": Detector(find=find_desync, usual=0.46, suspect=1.1, certain=1.5),
-    "noise_band": Detector(find=find_noise_band, usual=-0.83, suspect=-0.2, certain=0.7),
+    "desync": Detector(find=find_desync, usual=0.48, suspect=1.2, certain=1.6),
+    "noise_band": Detector(find=find_noise_band, usual=-0.8, suspect=0.0, certain=0.8),
     "stripes": Detector(find=find_stripes, usual=0.52, suspect=1.6, certain=2.0),
     "seam": Detector(find=find_seam, usual=1.73, suspect=2.65, certain=3.1),
-    "vertical_seam": Detector(find=find_vertical_seam, usual=1.32, suspect=1.7, certain=2.4),
+    "vertical_seam": Detector(find=find_vertical_seam, usual=1.5, suspect=2.1, certain=2.9),
     "grid": Detector(find=find_grid, usual=0.19, suspect=0.38, certain=0.48),
     "checkerboard": Detector(find=find_checkerboard, usual=0.34, suspect=1.1, certain=1.6),
     "flicker": Detector(find=find_flicker, usual=0.0, suspect=1.1, certain=1.8),

@@ -98,6 +98,17 @@ def sampled(frames: int, most: int) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, frames - 1, min(frames, most)).round().astype(np.intp))
 
 
+def panel_penalty(luma: NDArray[np.uint8], first: int) -> float:
+    """How much a band from row `first` on looks like a panel with text: 0 for a picture, up to about 8.
+
+    Most pixels of a panel have one level. Those of a picture, of noise and of stripes do not.
+    """
+    band = luma[sampled(len(luma), 5), first:]
+    levels = np.median(band, axis=(1, 2), keepdims=True)
+    share = float(np.median((np.abs(band - levels) <= 3).mean(axis=(1, 2))))
+    return 12.0 * max(0.0, share - 0.35)
+
+
 def top_mean(values: NDArray[np.floating], share: float = 0.4, least: int = 3) -> NDArray[np.floating]:
     """Mean of the largest values along axis 0.
 

@@ -15,6 +15,8 @@ from cogexp.metrics.artifacts.evidence import Evidence, Finding, worst_frames
 
 BLOCKS = (9, 16)
 SPREAD = 0.3  # share of the blocks' spread that a common change must exceed
+TAKEN_BACK = 0.25  # share of a change that must be taken back
+CUT = 0.12  # a spread of the blocks' log changes that only a cut has
 DARK = 16.0  # levels: darker blocks say nothing about a factor
 
 
@@ -47,5 +49,9 @@ def brightness_changes(luma: NDArray[np.uint8]) -> tuple[NDArray[np.float64], ND
 def reversals(change: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float64]:
     """(t-2,): how much of the change into a frame is taken back on leaving it, beyond the blocks' spread."""
     sure = np.sign(change) * np.maximum(np.abs(change) - SPREAD * spread, 0.0)
-    opposite = sure[:-1] * sure[1:] < 0
-    return np.where(opposite, np.minimum(np.abs(sure[:-1]), np.abs(sure[1:])), 0.0)
+    sure[spread > CUT] = 0.0
+    into, out_of = np.abs(sure[:-1]), np.abs(sure[1:])
+    less, more = np.minimum(into, out_of), np.maximum(into, out_of)
+    # A cut followed by a slow change is no flicker: what is taken back must be of the size of what came.
+    opposite = (sure[:-1] * sure[1:] < 0) & (less > TAKEN_BACK * more)
+    return np.where(opposite, less, 0.0)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import Evidence, Finding, top_mean, worst_frames
+from cogexp.metrics.artifacts.evidence import Evidence, Finding, panel_penalty, top_mean, worst_frames
 
 SEGMENTS = 8
 FAR = 8  # px
@@ -43,12 +43,13 @@ def find_noise_band(evidence: Evidence) -> Finding:
     contrast = band_jump(far_contrast(tail), starts)[1]
     still = np.maximum(inside - restless - SLACK, 0.0) + 0.5 * np.maximum(contrast - restless - SLACK, 0.0)
     both = jump - still - mild  # (t, starts, segments)
+
     by_frame = np.quantile(both, CALM_PARTS, axis=2)
     by_start = top_mean(by_frame)
     best = sharpest(rough, starts, int(np.argmax(by_start)))
     profile = np.zeros(h)
     profile[h - deep : h - SHORTEST] = np.maximum(by_start, 0)
-    raw = float(by_start.max())
+    raw = float(by_start.max()) - panel_penalty(luma, h - deep + best)
     return Finding(
         raw=raw,
         rows=(h - deep + best, h - 1),

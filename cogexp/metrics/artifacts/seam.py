@@ -22,6 +22,7 @@ REACHES = (1, 5)  # px over which a blended step is looked for
 MARGIN = 10
 SCALE, DARK = 128.0, 16.0  # log brightness: SCALE * log(level + DARK)
 NOISE, SHARP_NOISE = 0.5, 0.4
+UNEVEN = 0.3
 CAP = 60.0  # squared deviations beyond this say no more
 SMALL, FADE = 0.2, 0.1  # log brightness: a larger step is a thing in the picture
 SMALL_LEVELS, FADE_LEVELS = 24.0, 8.0
@@ -64,6 +65,7 @@ def sharp_step(picture: NDArray[np.float32]) -> NDArray[np.float64]:
     low, high = step[:, PARTS // 4], step[:, -1 - PARTS // 4]
     shared, size = np.zeros(h), np.zeros(h)
     shared[1:] = np.where(low > 0, low, np.where(high < 0, -high, 0.0))
+    shared[1:] = np.maximum(shared[1:] - UNEVEN * (high - low), 0.0)
     size[1:] = np.abs(step[:, PARTS // 2])
     around = np.max([np.roll(shared, k) for k in (-6, -5, -4, -3, 3, 4, 5, 6)], axis=0)
     evidence = np.log((shared + SHARP_NOISE) / (around + SHARP_NOISE))

@@ -106,6 +106,11 @@ def shift_gain(luma: NDArray[np.uint8], rows: NDArray[np.intp], gap: int) -> NDA
     null = error[still].min(0)
     gain = explained(null, error[~still]).reshape(-1, t, *boundaries.shape)
     net = gain[..., 0] - np.maximum(gain[..., 1:].max(-1), 0.0)
+    total = np.sort(null.reshape(t, *boundaries.shape, SEGMENTS), axis=-1)[..., :-1].sum(-1) + 2 * NOISE
+    stands_out = np.log(
+        total[..., 0] / total[..., 1:].max(-1)
+    )  # a slanted edge steps at the next rows as well
+    net = np.minimum(net, stands_out)
     best = net.argmax(0)
     moved = shift[~still]
     far = np.abs(moved[:, None, None] - moved[best]) > 5

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import Evidence, Finding, top_mean, worst_frames
+from cogexp.metrics.artifacts.evidence import Evidence, Finding, panel_penalty, top_mean, worst_frames
 
 SEGMENTS = 16
 CAP = 8.0  # levels: so that many edges count for more than one strong edge
@@ -38,7 +38,9 @@ def find_stripes(evidence: Evidence) -> Finding:
     by_start = top_mean(gain)
     raw = float(by_start.max())
     best = change_point(coherent, starts, int(np.argmax(by_start)))
+    raw -= panel_penalty(luma, int(starts[best]))
     upright, y0 = upright_stripes(luma)
+    upright -= panel_penalty(luma, y0)
     if upright > raw:
         return Finding(raw=upright, rows=(y0, h - 1), frames=tuple(range(t)))
     profile = np.zeros(h)
