@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from cogexp import provenance
 from cogexp import record as records
 from cogexp.engine.meter import Meter
 from cogexp.engine.models import MODELS, check_device, optimization_notes
@@ -113,8 +114,8 @@ class Attempt:
             stages=self.meter.in_order(),
             files={name: file for name, file in self.files.items() if (self.folder / file).is_file()},
             device=describe_device(self.device),
-            versions=records.versions(),
-            git=records.git_state(Path(__file__).parent),
+            versions=provenance.versions(),
+            git=provenance.git_state(Path(__file__).parent),
             started=self.started,
             finished=records.now(),
             study=self.study,
@@ -196,4 +197,4 @@ class _RunLog:
 
 class _Redacted(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return records.redact(super().format(record))
+        return provenance.redact(super().format(record))

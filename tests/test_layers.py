@@ -28,13 +28,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plan": {"spec", "catalog", "machine", "record", "engine", "nano"},
     "choose": {"spec", "catalog", "machine", "plan"},
     "build": {"spec", "catalog", "machine", "checks", "choose", "nano", "metrics", "plan"},
-    "record": {"spec"},
+    "provenance": set(),
+    "record": {"provenance", "spec"},
     "store": {"spec"},
     "engine": {"spec", "catalog", "video", "nano"},
     # fourth
-    "tracking": {"record"},
+    "tracking": {"provenance", "record"},
     "study": {"record", "spec"},
-    "attempt": {"record", "spec", "engine", "tracking"},
+    "attempt": {"provenance", "record", "spec", "engine", "tracking"},
     "stages": {
         "attempt",
         "engine",
@@ -53,7 +54,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "explain": {"record", "engine", "metrics", "spec", "store", "terminal", "explain_picture"},
     "explain_picture": {"engine", "metrics", "sheet"},
     # top
-    "cli": {"explain", 
+    "cli": {
+        "provenance",
+        "explain",
         "build",
         "catalog",
         "engine",

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from cogexp import record as records
-from cogexp.record import Record, RecordError, git_state, is_done, load_many, read, redact, write
+from cogexp.provenance import git_state, redact
+from cogexp.record import Record, RecordError, is_done, load_many, read, write
 
 CONTRACT = {
     "run_id", "status", "error", "spec", "resolved", "scores", "skipped", "artifacts", "stages", "files",
@@ -319,7 +320,7 @@ def test_values_of_secret_variables_go_whatever_they_look_like(monkeypatch: pyte
 
 def test_versions_are_found_without_importing_anything_heavy() -> None:
     code = (
-        "import sys, json; from cogexp.record import versions; found = versions()\n"
+        "import sys, json; from cogexp.provenance import versions; found = versions()\n"
         "heavy = [m for m in ('torch', 'numpy', 'diffusers', 'transformers', 'wandb') if m in sys.modules]\n"
         "print(json.dumps([found, heavy]))"
     )

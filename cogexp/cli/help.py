@@ -117,10 +117,10 @@ examples
 PLAN = """\
 usage: python -m cogexp plan [group=choice] [group.key=value] [gpu=24GB|auto|NAME] [exact=true] [--json]
 
-What a setting would cost on a GPU, in closed forms, without weights or a GPU: peak memory by stage (allocated and
-reserved), compute, tokens and latent shape, disk and main memory. Then the settings that need less or fit the
-card, fastest first, as words to add to the command.
-gpu=...      a size (24GB), auto (the card in this machine), or a name such as 'RTX 4090' or A100; gpu=none: any
+What a setting would cost on a GPU, in closed forms, without weights or a GPU: peak memory by stage (allocated
+and reserved), compute, tokens and latent shape, disk and main memory. Then the settings that need less or fit
+the card, fastest first, as words to add to the command.
+gpu=...      a size (24GB), auto (this machine's card), or a name such as 'RTX 4090' or A100; gpu=none: any
 exact=true   activations from a trace of the real modules with fake tensors (up to a minute)
 --json       one object on stdout, nothing else
 

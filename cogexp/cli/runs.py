@@ -15,6 +15,7 @@ from cogexp.build import Request, Settings, build
 from cogexp.cli import compose, sizes, tables
 from cogexp.cli.compose import Words
 from cogexp.plan.preflight import check
+from cogexp.provenance import redact
 from cogexp.record import Record
 from cogexp.spec import SpecError
 from cogexp.terminal import Progress, for_stderr
@@ -155,9 +156,9 @@ class _Plain(logging.Handler):
     """Log lines on stderr as plain sentences; the details are in log.txt."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = records.redact(record.getMessage())
+        text = redact(record.getMessage())
         if record.exc_info:
-            text += "\n" + records.redact(logging.Formatter().formatException(record.exc_info))
+            text += "\n" + redact(logging.Formatter().formatException(record.exc_info))
         print(text, file=sys.stderr, flush=True)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from cogexp.record import redact
+from cogexp.provenance import redact
 
 T = TypeVar("T")
 

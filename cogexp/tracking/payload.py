@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cogexp.record import Record, redact
+from cogexp.provenance import redact
+from cogexp.record import Record
 
 # Swept keys stay scalar in W&B's config, so that tables, filters and parallel coordinates can use them.
 SHORT_NAMES = {

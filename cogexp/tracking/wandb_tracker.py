@@ -12,7 +12,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from cogexp.record import RECORD_FILE, Record, redact
+from cogexp.provenance import redact
+from cogexp.record import RECORD_FILE, Record
 from cogexp.tracking import payload
 from cogexp.tracking.guard import Hung, broke_service, line, within
 from cogexp.tracking.online import prepare_environment, why_offline
