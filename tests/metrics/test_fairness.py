@@ -64,6 +64,6 @@ def test_size_does_not_move_metrics_with_networks(networks, name, size):
     names = ["lpips_adjacent", "clip_consistency"]
     native = measure(frames, 8, None, names, networks=networks).scores
     scores = measure(resized(frames, *SIZES[size]), 8, None, names, networks=networks).scores
-    assert scores["clip_consistency"] == pytest.approx(native["clip_consistency"], abs=0.001)
+    assert scores["clip_consistency"] == pytest.approx(native["clip_consistency"], abs=0.003)
     assert scores["lpips_adjacent"] == pytest.approx(native["lpips_adjacent"], rel=0.15)
     assert native["lpips_adjacent"] > 0
