@@ -34,10 +34,10 @@ def command(argv: list[str]) -> int:
     folder, rest = split_folder(words, "export")
     if rest:
         raise SpecError(f"export takes DIR and FILE, got {rest[0]!r}; for example: export outputs --to csv")
-    if to == "parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise SpecError(f"--to parquet needs pyarrow, which is not installed; {PARQUET_HINT}, or --to csv")
     if to == "parquet" and file is None:
         raise SpecError("--to parquet needs a FILE, got none; for example: export outputs runs.parquet")
+    if to == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise SpecError(f"--to parquet needs pyarrow, which is not installed; {PARQUET_HINT}, or --to csv")
     show_log_lines(False)
     frame = load(folder).frame()
     if file is None:
