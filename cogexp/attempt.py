@@ -77,7 +77,7 @@ class Attempt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        self.resolved |= MODELS.notes
+        self.resolved |= MODELS.notes(self.spec, self.device)
         if error is not None:
             described = records.describe_error(error, self.meter.current)
             log.error("%s failed at %s: %s", self.spec.run_id, described["stage"], described["message"])

@@ -6,7 +6,6 @@ A fault that is gone in the second decoding came from the decoder's tiles; one t
 from __future__ import annotations
 
 import dataclasses
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +19,6 @@ from cogexp.record import Record
 from cogexp.spec import RunSpec
 from cogexp.store import Keys, Store
 from cogexp.terminal import Progress
-
-log = logging.getLogger("cogexp")
 
 PICTURE = "explain.png"
 

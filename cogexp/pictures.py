@@ -9,6 +9,7 @@ from cogexp.metrics.artifacts.detect import detect
 from cogexp.metrics.artifacts.picture import tear_picture
 from cogexp.sheet import contact_sheet
 from cogexp.stages import Clips, known_tiles
+from cogexp.terminal import number
 
 
 def draw(attempt: Attempt, clips: Clips) -> None:
@@ -22,7 +23,7 @@ def draw(attempt: Attempt, clips: Clips) -> None:
         "native only" if spec.upscaler.name == "none" else f"{spec.upscaler.name} x{spec.upscaler.scale}",
         f"seed {spec.seed}",
     )
-    rows = [(name, _shown(value)) for name, value in attempt.scores.items() if value is not None]
+    rows = [(name, number(value)) for name, value in attempt.scores.items() if value is not None]
     rows += [(f"{name} seconds", f"{cost['seconds']:.1f}") for name, cost in attempt.meter.in_order().items()]
     with attempt.meter("write"):
         contact_sheet(
@@ -47,7 +48,3 @@ def _draw_tear(attempt: Attempt, clips: Clips) -> None:
     found = detect(clips.native_eval, tiles=known_tiles(attempt.spec, 1))
     Image.fromarray(tear_picture(clips.native_eval, found)).save(attempt.folder / "tear.png")
     attempt.files["tear"] = "tear.png"
-
-
-def _shown(value: float) -> str:
-    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"

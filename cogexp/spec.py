@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -207,19 +208,21 @@ class RunSpec:
         check_range("seed", self.seed, 0, 2**63 - 1)
 
     @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> RunSpec:
-        """The inverse of `to_dict`: the spec of a record."""
-        metrics = {**plain["metrics"], "names": tuple(plain["metrics"]["names"])}
-        return cls(
-            model=ModelSpec(**plain["model"]),
-            resolution=ResolutionSpec(**plain["resolution"]),
-            sampler=SamplerSpec(**plain["sampler"]),
-            optimization=OptimizationSpec(**plain["optimization"]),
-            upscaler=UpscalerSpec(**plain["upscaler"]),
-            prompt=PromptSpec(**plain["prompt"]),
-            metrics=MetricsSpec(**metrics),
-            seed=plain["seed"],
-        )
+    def from_dict(cls, plain: Mapping[str, Any]) -> RunSpec:
+        """The inverse of `to_dict`: the spec of a record. A later version's keys are ignored.
+
+        Raises:
+            SpecError: `plain` is not a spec of this version.
+        """
+        try:
+            groups: dict[str, Any] = {}
+            for group, kind in GROUP_TYPES.items():
+                known = {field.name for field in dataclasses.fields(kind)}
+                values = {key: value for key, value in plain[group].items() if key in known}
+                groups[group] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+            return cls(**groups, seed=plain.get("seed", 0))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise SpecError(f"the recorded spec is not one of this version: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, tuples as lists: what goes into record.json."""
@@ -244,6 +247,17 @@ class RunSpec:
         return (
             f"{self.model.name}-{self.resolution.name}-{self.upscaler.name}-s{self.seed}-{self.content_hash}"
         )
+
+
+GROUP_TYPES: dict[str, Any] = {
+    "model": ModelSpec,
+    "resolution": ResolutionSpec,
+    "sampler": SamplerSpec,
+    "optimization": OptimizationSpec,
+    "upscaler": UpscalerSpec,
+    "prompt": PromptSpec,
+    "metrics": MetricsSpec,
+}
 
 
 def digest(value: object) -> str:

@@ -7,7 +7,6 @@ so that the upscaled clip is never held as a whole. Chunks are (n, h, w, 3) uint
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
     from cogexp.metrics.artifacts.detect import Tiles
     from cogexp.upscale import Upscaler
-
-log = logging.getLogger("cogexp")
 
 BLACK_LEVEL = 2  # a clip whose brightest pixel is this dark is no night scene, it is an overflow
 SHOWN = 4  # frames on the contact sheet

@@ -107,3 +107,10 @@ class Bars:
 def for_stderr() -> Progress:
     """Bars in a terminal, lines elsewhere."""
     return Bars() if sys.stderr.isatty() else Lines()
+
+
+def number(value: float | None) -> str:
+    """A score with sensible digits; a dash for none."""
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"

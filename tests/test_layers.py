@@ -49,7 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "record",
     },
     "inspect": {"engine", "nano", "catalog", "sheet", "spec"},
-    "pictures": {"attempt", "stages", "metrics", "sheet"},
+    "pictures": {"attempt", "stages", "metrics", "sheet", "terminal"},
     "run": {"attempt", "pictures", "stages", "record", "spec", "store", "machine", "terminal", "tracking"},
     "explain": {"record", "engine", "metrics", "spec", "store", "terminal", "explain_picture"},
     "explain_picture": {"engine", "metrics", "sheet"},

@@ -36,7 +36,7 @@ def command(argv: list[str]) -> int:
         found = explain(
             folder, _outputs_of(folder, settings.outputs), device=settings.device, progress=progress
         )
-    except ExplainError as error:
+    except (ExplainError, records.RecordError) as error:
         progress.say(str(error))
         return 1
     if options.json:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cogexp.record import Record
+from cogexp.terminal import number
 
 STATUS_STYLE = {"ok": "green", "failed": "red", "oom": "red", "interrupted": "yellow"}
 
@@ -80,13 +81,6 @@ def _costs(record: Record) -> Table:
             reused,
         )
     return table
-
-
-def number(value: float | None) -> str:
-    """A score with sensible digits; a dash for none."""
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
 
 
 def show_sweep(rows: Iterable[tuple[str, Record | None, bool]]) -> None:

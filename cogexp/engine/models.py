@@ -35,8 +35,7 @@ class Models:
     """The parts held by this process, by name, each with the key of what it was loaded for."""
 
     def __init__(self) -> None:
-        self._held: dict[str, tuple[str, Any]] = {}
-        self.notes: dict[str, str] = {}
+        self._held: dict[str, tuple[str, Any, dict[str, str]]] = {}
 
     def held(self) -> tuple[str, ...]:
         """Names of the parts in memory."""
@@ -44,7 +43,15 @@ class Models:
 
     def is_loaded(self, name: str, spec: RunSpec, device: str) -> bool:
         """True when `part` would come without loading anything."""
-        return self._held.get(name, ("", None))[0] == _key(name, spec, device)
+        return name in self._held and self._held[name][0] == _key(name, spec, device)
+
+    def notes(self, spec: RunSpec, device: str) -> dict[str, str]:
+        """How the optimizations of this very spec took hold in the parts that are held for it."""
+        found: dict[str, str] = {}
+        for name, (_, _, notes) in self._held.items():
+            if self.is_loaded(name, spec, device):
+                found |= notes
+        return found
 
     def free(self, *names: str) -> None:
         """Drop parts (all without names) and give their memory back."""
@@ -62,11 +69,11 @@ class Models:
         if name not in self._held:
             log.info("loading %s of %s (%s, %s)", name, spec.model.name, spec.model.dtype, spec.model.weights)
             loaded = load_part(name, spec.model, device)
+            notes: dict[str, str] = {}
             if isinstance(loaded, torch.nn.Module):
                 loaded.requires_grad_(False).eval()
                 loaded, notes = optimize.prepare(name, loaded, spec.optimization, device)
-                self.notes |= notes
-            self._held[name] = (key, loaded)
+            self._held[name] = (key, loaded, notes)
         return self._held[name][1]
 
     @contextmanager

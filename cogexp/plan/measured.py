@@ -6,42 +6,21 @@ not taken from the store.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from cogexp import record as records
 from cogexp.catalog import VARIANTS
 from cogexp.plan import cards, roofline
 from cogexp.plan.cards import Card
-from cogexp.spec import (
-    MetricsSpec,
-    ModelSpec,
-    OptimizationSpec,
-    PromptSpec,
-    ResolutionSpec,
-    RunSpec,
-    SamplerSpec,
-    SpecError,
-    UpscalerSpec,
-)
+from cogexp.spec import OptimizationSpec, RunSpec, SpecError
 
 log = logging.getLogger("cogexp")
 
 STAGES = ("encode", "denoise", "decode")
-GROUPS: dict[str, Any] = {
-    "model": ModelSpec,
-    "resolution": ResolutionSpec,
-    "sampler": SamplerSpec,
-    "optimization": OptimizationSpec,
-    "upscaler": UpscalerSpec,
-    "prompt": PromptSpec,
-    "metrics": MetricsSpec,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +73,13 @@ def _ratios(folder: Path, spec: RunSpec, card: Card) -> dict[tuple[str, Optimiza
         return {}
     if record.status != "ok" or record.spec.get("model", {}).get("name") != spec.model.name:
         return {}
-    ran = spec_of(record.spec)
     name = record.device.get("gpu")
-    if ran is None or not name or not _same_card(str(name), card):
+    if not name or not _same_card(str(name), card):
+        return {}
+    try:
+        ran = RunSpec.from_dict(record.spec)
+    except SpecError as error:
+        log.debug("not used for the plan: %s", error)
         return {}
     predicted = roofline.seconds(ran, VARIANTS[ran.model.name], card)
     found = {}
@@ -111,17 +94,3 @@ def _same_card(name: str, card: Card) -> bool:
     """The same name, or the same entry of the table."""
     known = cards.by_name(name)
     return name == card.name or (known is not None and known == cards.by_name(card.name))
-
-
-def spec_of(plain: Mapping[str, Any]) -> RunSpec | None:
-    """The spec of a record; None when it is not one of this version."""
-    try:
-        groups = {}
-        for group, kind in GROUPS.items():
-            known = {item.name for item in dataclasses.fields(kind)}
-            values = {key: value for key, value in plain[group].items() if key in known}
-            groups[group] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-        return RunSpec(**groups, seed=plain.get("seed", 0))
-    except (KeyError, TypeError, AttributeError, SpecError) as error:
-        log.debug("a record's spec is not one of this version: %s", error)
-        return None

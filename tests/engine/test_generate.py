@@ -138,8 +138,10 @@ def test_step_caches_take_hold_and_leave_no_trace(cache: str, monkeypatch: pytes
 def test_fp8_cast_and_fused_qkv_take_hold() -> None:
     spec = small()
     exact = engine_frames(spec).astype(int)
-    cast = engine_frames(dataclasses.replace(spec, optimization=OptimizationSpec(layerwise_cast="fp8")))
-    assert MODELS.notes["optimization.layerwise_cast"].startswith("fp8 storage of")
+    with_cast = dataclasses.replace(spec, optimization=OptimizationSpec(layerwise_cast="fp8"))
+    cast = engine_frames(with_cast)
+    assert MODELS.notes(with_cast, "cpu")["optimization.layerwise_cast"].startswith("fp8 storage of")
+    assert MODELS.notes(spec, "cpu") == {}, "another job's flags are not this one's"
     assert 0 < np.abs(exact - cast).mean() < 40
     fused = engine_frames(dataclasses.replace(spec, optimization=OptimizationSpec(fuse_qkv=True)))
     assert np.abs(exact - fused).max() <= 1
