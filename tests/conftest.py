@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+
+from tests import browser as browsers
 
 # Before any library reads them. A developer's key must never turn a test into an upload.
 os.environ["WANDB_MODE"] = "offline"
@@ -20,3 +24,10 @@ def _no_checkpoints(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
     empty = tmp_path_factory.getbasetemp() / "no-hub"
     monkeypatch.setenv("HF_HUB_CACHE", str(empty))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path_factory.getbasetemp() / "no-torch-hub"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One headless Chromium for all tests of pages; they are skipped where there is none."""
+    with browsers.launched() as opened:
+        yield opened

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cogexp.__main__ import main
+from tests.browser import page_of
 from tests.study.records import make_record, write_all, write_clip
 
 pytest.importorskip("jinja2")
@@ -115,34 +116,12 @@ def test_wrong_requests(tmp_path: Path, report: Path, capsys: pytest.CaptureFixt
         assert named in capsys.readouterr().err
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Headless Chromium of this machine, through playwright; without either the tests below are skipped."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("there is no Chromium on this machine")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture(scope="module", params=[(1440, "light"), (390, "dark")], ids=["wide-light", "narrow-dark"])
 def page(browser: Any, report: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
     """The report, open; nothing may be said on its console, nothing may be fetched from a network."""
     width, scheme = request.param
-    opened = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    said: list[str] = []
-    asked: list[str] = []
-    opened.on("console", lambda message: said.append(message.text))
-    opened.on("pageerror", lambda error: said.append(str(error)))
-    opened.on("request", lambda sent: asked.append(sent.url))
-    opened.goto(report.as_uri())
-    yield opened
-    assert said == []
-    assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
-    opened.close()
+    with page_of(browser, report.as_uri(), width=width, scheme=scheme) as (opened, _):
+        yield opened
 
 
 def test_in_a_browser_the_grid_plays_in_step(page: Any) -> None:
