@@ -7,7 +7,7 @@ key. Automatic values ("auto") are resolved here, once, and each choice is retur
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from cogexp.choose import (
 from cogexp.plan.preflight import MODES as PREFLIGHT_MODES
 from cogexp.plan.settings import AXES
 from cogexp.spec import (
+    FLAG_CHOICES,
     MetricsSpec,
     ModelSpec,
     OptimizationSpec,
@@ -243,18 +244,18 @@ def _optimization(config: Mapping[str, Any]) -> tuple[OptimizationSpec, tuple[st
     automatic = tuple(flag for flag in AXES if isinstance(group, Mapping) and group.get(flag) == "auto")
     if automatic:
         group = {flag: value for flag, value in group.items() if flag not in automatic}
-    known = tuple(field.name for field in fields(OptimizationSpec))
-    section = Section({"optimization": group}, "optimization", known)
-    flags = OptimizationSpec(
-        offload=section.text("offload", "none"),
-        vae_tiling=section.boolean("vae_tiling", False),
-        vae_slicing=section.boolean("vae_slicing", False),
-        layerwise_cast=section.text("layerwise_cast", "none"),
-        cache=section.text("cache", "none"),
-        compile=section.text("compile", "none"),
-        fuse_qkv=section.boolean("fuse_qkv", False),
-        channels_last=section.boolean("channels_last", False),
-    )
+    section = Section({"optimization": group}, "optimization", tuple(FLAG_CHOICES))
+    values: dict[str, Any] = {}
+    for flag, choices in FLAG_CHOICES.items():
+        default = getattr(OptimizationSpec(), flag)
+        texts = tuple(choice for choice in choices if isinstance(choice, str))
+        if not isinstance(default, bool):
+            values[flag] = section.text(flag, default)
+        elif texts:
+            values[flag] = section.boolean_or_choice(flag, default, texts)
+        else:
+            values[flag] = section.boolean(flag, default)
+    flags = OptimizationSpec(**values)
     return flags, automatic
 
 

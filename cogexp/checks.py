@@ -68,6 +68,16 @@ class Section:
             return value
         raise self._wrong(key, "true, false or auto", value, "nearest: auto")
 
+    def boolean_or_choice(self, key: str, default: bool, texts: tuple[str, ...]) -> bool | str:
+        """true, false or one of `texts`: a flag with more than two values."""
+        value = self._section.get(key, default)
+        if isinstance(value, bool) or value in texts:
+            return value
+        near = get_close_matches(str(value).lower(), texts, n=1, cutoff=0.5)
+        yes = "true" if str(value).lower() in ("1", "yes", "on", "y") else "false"
+        rule = f"true, false or {' or '.join(texts)}"
+        raise self._wrong(key, rule, value, f"nearest: {near[0] if near else yes}")
+
     def integer(self, key: str, default: int) -> int:
         """A whole number."""
         return _whole(self, key, self._section.get(key, default), "a whole number", default)

@@ -22,6 +22,27 @@ OFFLOADS = ("none", "model", "sequential", "group")
 CACHES = ("none", "pab", "fastercache", "firstblock", "taylorseer")
 COMPILES = ("none", "blocks", "full")
 LAYERWISE_CASTS = ("none", "fp8")
+QUANTIZATIONS = ("none",)
+ATTENTIONS = ("sdpa",)
+VAE_TILINGS = (False, True, "edge")
+FLAG_CHOICES: dict[str, tuple[bool | str, ...]] = {
+    "offload": OFFLOADS,
+    "vae_tiling": VAE_TILINGS,
+    "layerwise_cast": LAYERWISE_CASTS,
+    "text_cast": LAYERWISE_CASTS[:1],
+    "vae_cast": LAYERWISE_CASTS[:1],
+    "cache": CACHES,
+    "compile": COMPILES,
+    "quantize": QUANTIZATIONS,
+    "quantize_text": QUANTIZATIONS,
+    "attention": ATTENTIONS,
+    "split_cfg": (False,),
+    "vae_slicing": (False, True),
+    "fuse_qkv": (False, True),
+    "channels_last": (False, True),
+    "lean_vae": (False, True),
+}
+LATER_FLAGS = ("text_cast", "vae_cast", "quantize", "quantize_text", "attention", "split_cfg", "lean_vae")
 UPSCALERS = ("none", "bicubic", "lanczos", "esrgan", "esrgan-photo", "esrgan-anime", "spandrel")
 
 
@@ -29,12 +50,14 @@ class SpecError(ValueError):
     """A request that cannot be run. Its message is one or two lines: key, rule, value, nearest."""
 
 
-def check_choice(key: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raise SpecError unless `value` is one of `choices`, naming the nearest."""
-    if value not in choices:
-        near = get_close_matches(str(value), choices, n=1, cutoff=0.5)
+def check_choice(key: str, value: object, choices: tuple[bool | str, ...]) -> None:
+    """Raise SpecError unless `value` is one of `choices`, naming the nearest. 1 is not true, 0 not false."""
+    if not any(value == choice and type(value) is type(choice) for choice in choices):
+        words = [str(choice).lower() if isinstance(choice, bool) else choice for choice in choices]
+        near = get_close_matches(str(value), words, n=1, cutoff=0.5)
         hint = f"; nearest: {near[0]}" if near else ""
-        raise SpecError(f"{key} must be one of {', '.join(choices)}, got {value!r}{hint}")
+        shown = str(value).lower() if isinstance(value, bool) else repr(value)
+        raise SpecError(f"{key} must be one of {', '.join(words)}, got {shown}{hint}")
 
 
 def check_range(key: str, value: float, low: float, high: float) -> None:
@@ -113,22 +136,38 @@ class SamplerSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizationSpec:
-    """Flags that change memory or speed. `quality_fields` are those that may change the pixels."""
+    """Flags that change memory or speed; docs/performance.md says what each does.
+
+    The first eight were there from the start: a run that leaves the others alone keeps its `run_id`.
+    """
 
     offload: str = "none"
-    vae_tiling: bool = False
+    vae_tiling: bool | str = False  # "edge": tiles of full size, the last one shifted back
     vae_slicing: bool = False
-    layerwise_cast: str = "none"
+    layerwise_cast: str = "none"  # of the transformer
     cache: str = "none"
     compile: str = "none"
     fuse_qkv: bool = False
     channels_last: bool = False
+    text_cast: str = "none"  # layerwise casting of the text encoder
+    vae_cast: str = "none"
+    quantize: str = "none"  # the transformer's weights
+    quantize_text: str = "none"
+    attention: str = "sdpa"
+    split_cfg: bool = False  # with and without the prompt one after the other
+    lean_vae: bool = False
 
     def __post_init__(self) -> None:
-        check_choice("optimization.offload", self.offload, OFFLOADS)
-        check_choice("optimization.layerwise_cast", self.layerwise_cast, LAYERWISE_CASTS)
-        check_choice("optimization.cache", self.cache, CACHES)
-        check_choice("optimization.compile", self.compile, COMPILES)
+        for flag, choices in FLAG_CHOICES.items():
+            check_choice(f"optimization.{flag}", getattr(self, flag), choices)
+
+    def changed(self) -> dict[str, bool | str]:
+        """The flags that are not at their defaults."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,9 +272,11 @@ class RunSpec:
     def content_hash(self) -> str:
         """Eight hex digits from the canonical JSON of everything that decides the result.
 
-        A user's file counts by its content, not by where it lies.
+        A user's file counts by its content, not by where it lies; a flag that came later counts when set.
         """
         plain = self.to_dict()
+        for flag in set(LATER_FLAGS) - set(self.optimization.changed()):
+            del plain["optimization"][flag]
         for group, key in (("prompt", "image"), ("upscaler", "weights")):
             if plain[group][f"{key}_sha256"]:
                 del plain[group][key]

@@ -43,6 +43,7 @@ class Keys:
             "model": asdict(spec.model),
             "text": spec.prompt.text,
             "negative": spec.prompt.negative,
+            **_changed(spec, "text_cast", "quantize_text"),
         }
         resolution = {
             "width": spec.resolution.width,
@@ -57,9 +58,20 @@ class Keys:
             "sampler": asdict(spec.sampler),
             "seed": spec.seed,
             "flags": [flags.layerwise_cast, flags.cache, flags.compile, flags.fuse_qkv, flags.channels_last],
+            **_changed(spec, "quantize", "attention", "split_cfg"),
+            **(_changed(spec, "vae_cast") if spec.prompt.image else {}),  # the first frame is encoded
         }
-        decode = {"denoise": denoise, "flags": [flags.vae_tiling]}
+        decode = {
+            "denoise": denoise,
+            "flags": [flags.vae_tiling],
+            **_changed(spec, "vae_cast", "lean_vae"),
+        }
         return cls(encode=digest(encode), denoise=digest(denoise), decode=digest(decode))
+
+
+def _changed(spec: RunSpec, *flags: str) -> dict[str, bool | str]:
+    """Those of `flags` that are set: a flag that came later leaves the keys of earlier results alone."""
+    return {flag: value for flag, value in spec.optimization.changed().items() if flag in flags}
 
 
 class Store:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cogexp import catalog, choose, machine
 from cogexp.build import build, build_downloads
-from cogexp.spec import ResolutionSpec, SpecError
+from cogexp.spec import LATER_FLAGS, OptimizationSpec, ResolutionSpec, RunSpec, SpecError, digest
 
 
 def config(**changes: Any) -> dict[str, Any]:
@@ -114,6 +114,34 @@ def test_run_id_is_content() -> None:
     ):
         assert changed.run_id != spec.run_id
     assert json.loads(json.dumps(spec.to_dict())) == spec.to_dict()
+
+
+def test_a_flag_that_came_later_leaves_earlier_runs_their_names() -> None:
+    """The id of this setting, and its store keys, are those of the version before the flags were added."""
+    spec = build(config()).spec
+    plain = spec.to_dict()
+    for flag in LATER_FLAGS:
+        del plain["optimization"][flag]
+    before = digest(plain)[:8]
+    assert spec.content_hash == before
+    assert RunSpec.from_dict(plain).run_id == spec.run_id
+    edge = dataclasses.replace(spec, optimization=OptimizationSpec(vae_tiling="edge"))
+    lean = dataclasses.replace(spec, optimization=OptimizationSpec(lean_vae=True))
+    assert len({spec.run_id, edge.run_id, lean.run_id}) == 3
+
+
+def test_a_flag_takes_only_what_it_is() -> None:
+    assert build(config(optimization={"vae_tiling": "edge"})).spec.optimization.vae_tiling == "edge"
+    for wrong, said in (
+        ({"vae_tiling": "ege"}, "nearest: edge"),
+        ({"vae_tiling": 1}, "true, false or edge"),
+        ({"lean_vae": "yes"}, "nearest: true"),
+        ({"offload": True}, "must be a text"),
+    ):
+        with pytest.raises(SpecError, match=said):
+            build(config(optimization=wrong))
+    with pytest.raises(SpecError, match="fuse_qkv"):
+        OptimizationSpec(fuse_qkv=1)  # type: ignore[arg-type]
 
 
 def test_tracking_device_and_paths_do_not_change_the_identity() -> None:

@@ -113,7 +113,7 @@ def trace_step(spec: RunSpec, variant: Variant, dtype: torch.dtype) -> float:
 
 
 def trace_decode(
-    variant: Variant, width: int, height: int, frames: int, dtype: torch.dtype, tiling: bool
+    variant: Variant, width: int, height: int, frames: int, dtype: torch.dtype, tiling: bool | str
 ) -> float:
     """The clip through `cogexp.engine.decode`, as a run decodes it; GiB."""
     from cogexp.engine import decode
@@ -128,7 +128,7 @@ def trace_decode(
 
 
 def trace_decode_stock(
-    variant: Variant, width: int, height: int, frames: int, dtype: torch.dtype, tiling: bool
+    variant: Variant, width: int, height: int, frames: int, dtype: torch.dtype, tiling: bool | str
 ) -> float:
     """The clip through diffusers' own `vae.decode`; GiB."""
     with _fake(dtype):
@@ -139,7 +139,9 @@ def trace_decode_stock(
         return ledger.peak / memory.GIB
 
 
-def trace_encode_image(variant: Variant, width: int, height: int, dtype: torch.dtype, tiling: bool) -> float:
+def trace_encode_image(
+    variant: Variant, width: int, height: int, dtype: torch.dtype, tiling: bool | str
+) -> float:
     """The first frame of an image-to-video model through the VAE's encoder; GiB."""
     with _fake(dtype):
         vae = _vae(variant, tiling)
@@ -163,7 +165,7 @@ def _configs(variant: Variant) -> dict[str, dict[str, Any]]:
     }
 
 
-def _vae(variant: Variant, tiling: bool) -> Any:
+def _vae(variant: Variant, tiling: bool | str) -> Any:
     from diffusers import AutoencoderKLCogVideoX
 
     vae = AutoencoderKLCogVideoX(**_configs(variant)["vae"]).eval()

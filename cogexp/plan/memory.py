@@ -147,7 +147,7 @@ def decode_gib(
     frames: int,
     *,
     dtype: str,
-    tiling: bool,
+    tiling: bool | str,
     decoder: str = "stock",
 ) -> float:
     """The VAE's decoder at its peak. Tiled: one tile at a time, beside the clip put together so far."""
