@@ -16,6 +16,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "video": set(),
     "sheet": set(),
     "terminal": set(),
+    "tiles": set(),
     "machine": set(),
     "nano": {"video", "spec"},
     # second
@@ -31,10 +32,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "provenance": set(),
     "record": {"provenance", "spec"},
     "store": {"spec"},
-    "engine": {"spec", "catalog", "video", "nano"},
+    "engine": {"spec", "catalog", "video", "nano", "tiles"},
     # fourth
     "tracking": {"provenance", "record"},
-    "study": {"record", "spec"},
+    # order.py and forecast.py say what a study will compute and how long that takes
+    "study": {"record", "sheet", "spec", "store", "plan", "catalog", "machine", "video"},
     "attempt": {"provenance", "record", "spec", "engine", "tracking"},
     "stages": {
         "attempt",
@@ -53,8 +55,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "run": {"attempt", "pictures", "stages", "record", "spec", "store", "machine", "terminal", "tracking"},
     "explain": {"record", "engine", "metrics", "spec", "store", "terminal", "explain_picture"},
     "explain_picture": {"engine", "metrics", "sheet"},
+    "launch": {"build", "record", "provenance", "run", "spec", "store", "study", "terminal", "tracking"},
     # top
     "cli": {
+        "launch",
         "provenance",
         "explain",
         "build",
@@ -88,6 +92,7 @@ LIGHT = (
     "machine",
     "terminal",
     "run",
+    "launch",
     "cli",
 )
 HEAVY = {

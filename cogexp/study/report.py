@@ -1,53 +1,68 @@
 """One HTML file from many records: the decision, tables, videos in step, plots. Opens from disk, no network.
 
-Scripts and styles are inlined; the clips stay where they are and are linked relative to the file, so that
-500 runs open at once. Prompts and errors reach the page as JSON and text nodes only, never as markup.
+Scripts, styles and a small poster of each run are inside the file. The clips stay where they are and are
+linked relative to it, so that 500 runs open at once; `embed` puts them inside too, for a file to send away.
+Prompts and errors reach the page as JSON and text nodes only, never as markup.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
+import time
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from cogexp import record as records
-from cogexp.record import Record
 from cogexp.spec import SpecError
 from cogexp.study.pick import Choice, Query, pick
-from cogexp.study.rows import Row
+from cogexp.study.report_data import page_data, runs_of
+from cogexp.study.report_media import Media
 from cogexp.study.table import Study, load
-from cogexp.study.words import columns, label, to_json
+from cogexp.study.words import digits, label
 
 PAGE = Path(__file__).parent / "page"
-SCRIPTS = ("table.js", "grid.js")
+SCRIPTS = ("table.js", "step.js", "grid.js", "compare.js", "details.js")
 PLOTS = "plots.js"
-DIGITS = 5
+PLOTTED = "plotly"
 
 
-def write_report(folder: Path, file: Path, query: Query) -> list[str]:
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Which dimensions the grid of videos opens with: axis names, 'prompt', 'seed' or 'clip'."""
+
+    rows: str | None = None
+    columns: str | None = None
+    fixed: tuple[tuple[str, str], ...] = ()
+
+
+def write_report(
+    folder: Path, file: Path, query: Query, *, embed: bool = False, grid: Grid | None = None
+) -> list[str]:
     """Write the report of the runs in `folder` to `file`, atomically; what a reader should be told.
 
     Raises:
-        SpecError: no records, a wrong query, or a file that cannot be written.
+        SpecError: no records, a wrong query, too much to embed, or a file that cannot be written.
     """
-    study = load(folder)
-    choice, why = _choice(study, query)
-    remarks = [] if find_spec("plotly") else ["no plots without plotly: pip install 'cogexp[report]'"]
-    html = render(study, choice, why, _runs(study, folder, file.parent))
+    study = load(folder, query.study)
+    choice, why = choice_of(study, query)
+    media = Media(beside=file.parent, embed=embed)
+    data = page_data(study, choice, runs_of(study, folder), media)
+    data["grid"] = {"row": grid.rows, "column": grid.columns, "fixed": dict(grid.fixed)} if grid else {}
+    html = render(study, choice, why, data)
     staged = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         staged.write_text(html, encoding="utf-8")
         staged.replace(file)
     except OSError as error:
+        staged.unlink(missing_ok=True)
         raise SpecError(f"FILE must be writable, got {str(file)!r}: {error.strerror or error}") from None
-    return remarks
+    remarks = [] if find_spec(PLOTTED) else ["no plots without plotly: pip install 'cogexp[report]'"]
+    return [*remarks, *media.unreadable]
 
 
-def _choice(study: Study, query: Query) -> tuple[Choice | None, str]:
+def choice_of(study: Study, query: Query) -> tuple[Choice | None, str]:
     """The decision; runs without a metric to choose by are still worth a page, unless one was asked for."""
     try:
         return pick(study, query), ""
@@ -57,20 +72,19 @@ def _choice(study: Study, query: Query) -> tuple[Choice | None, str]:
         return None, f"No decision: {error}"
 
 
-def render(study: Study, choice: Choice | None, why: str, runs: list[dict[str, Any]]) -> str:
+def render(study: Study, choice: Choice | None, why: str, data: dict[str, Any]) -> str:
     """The page's HTML."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     environment = Environment(loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined)
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # stages and scores stay in their order
     plotly = _plotly()
     scripts = [*SCRIPTS, *([PLOTS] if plotly else [])]
-    failed = sum(run["status"] != "ok" for run in runs)
-    settings = len(study.settings())
     return environment.get_template("page.html").render(
         title=_title(study),
         verdict=choice.sentence if choice else why,
-        summary=f"{len(runs)} runs of {settings} settings, {failed} of them not finished",
+        summary=_summary(study, choice, data),
         choice={
             "decisive": choice.decisive,
             "excluded": [{"label": label(item.axes), "reason": item.reason} for item in choice.excluded],
@@ -78,7 +92,7 @@ def render(study: Study, choice: Choice | None, why: str, runs: list[dict[str, A
         if choice
         else None,
         notes=list(choice.notes) if choice else [],
-        data=_data(study, choice, runs),
+        data=data,
         # Our own files and plotly's, not text from records: these alone are not escaped.
         style=Markup((PAGE / "page.css").read_text(encoding="utf-8")),
         scripts=[Markup((PAGE / name).read_text(encoding="utf-8")) for name in scripts],
@@ -91,78 +105,42 @@ def _title(study: Study) -> str:
     return f"cogexp: {', '.join(names)}" if names else "cogexp: which setting?"
 
 
+def _summary(study: Study, choice: Choice | None, data: dict[str, Any]) -> list[str]:
+    """Short facts under the decision: how many runs, of what, at what cost, chosen how, and when."""
+    runs, settings = data["runs"], len(study.settings())
+    prompts = len({(row.prompt, row.text) for row in study.rows})
+    facts = [
+        _count(len(runs), "run"),
+        _count(settings, "setting"),
+        _count(prompts, "prompt"),
+        _count(len({row.seed for row in study.rows}), "seed"),
+    ]
+    if unfinished := sum(run["status"] != "ok" for run in runs):
+        facts.append(f"{unfinished} not finished")
+    costs = data["costs"]
+    saved = f", {_time(costs['reused'])} saved by reuse" if costs["reused"] >= 1 else ""
+    facts.append(f"{_time(costs['spent'])} spent{saved}")
+    if choice:
+        facts.append(f"{'maximize' if choice.query.maximize else 'minimize'} {choice.objective}")
+        facts += [f"{key} {value}" for key, value in choice.query.constraints().items() if value is not None]
+    return [*facts, time.strftime("%Y-%m-%d %H:%M")]
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def _time(seconds: float) -> str:
+    """'45 s', '12 min', '3.4 h'."""
+    if seconds < 120:
+        return f"{digits(seconds)} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def _plotly() -> str | None:
-    if find_spec("plotly") is None:
+    if find_spec(PLOTTED) is None:
         return None
     from plotly.offline import get_plotlyjs
 
     script: str = get_plotlyjs()
     return script.replace("</script", "<\\/script")
-
-
-def _data(study: Study, choice: Choice | None, runs: list[dict[str, Any]]) -> dict[str, Any]:
-    stages = dict.fromkeys(stage for run in runs for stage in run["stages"])
-    found: dict[str, Any] = {
-        "axes": list(study.varying),
-        "stages": list(stages),
-        "runs": runs,
-        "choice": None,
-    }
-    if choice and choice.table:
-        rows = to_json(choice)["table"]
-        for index, row in enumerate(rows):
-            row["mark"] = (
-                ("best" if choice.decisive else "leads") if index == 0 else "tied" if row["tied"] else ""
-            )
-        bare = choice.objective.partition("/")[2] or choice.objective
-        found["choice"] = {
-            "table": rows, "objective": choice.objective, "bare": bare, "metrics": columns(choice),
-        }  # fmt: skip
-    return found
-
-
-def _runs(study: Study, folder: Path, beside: Path) -> list[dict[str, Any]]:
-    found = []
-    for row in study.rows:
-        home = next((p for p in (folder / "runs" / row.run_id, folder / row.run_id) if p.is_dir()), folder)
-        try:
-            record = records.read(home)
-        except records.RecordError:
-            continue
-        found.append(_run(row, record, home, beside, study.varying))
-    return found
-
-
-def _run(row: Row, record: Record, home: Path, beside: Path, varying: tuple[str, ...]) -> dict[str, Any]:
-    def link(name: str) -> str | None:
-        file = record.files.get(name)
-        if file is None or not (home / file).is_file():
-            return None
-        return quote(Path(os.path.relpath(home / file, beside)).as_posix())
-
-    artifacts = row.artifacts.get(row.delivered) or row.artifacts.get("native") or {}
-    kind = f" {artifacts['kind']}" if artifacts.get("kind") else ""
-    rows = f", rows {artifacts['rows'][0]}-{artifacts['rows'][1]}" if artifacts.get("rows") else ""
-    return {
-        "id": row.run_id,
-        "axes": {name: row.axes.get(name) for name in varying},
-        "prompt": row.prompt,
-        "text": row.text,
-        "seed": row.seed,
-        "status": row.status,
-        "error": row.error,
-        "scores": row.scores,
-        "seconds": row.costs.get("seconds"),
-        "stages": {k.partition(".")[2]: v for k, v in row.costs.items() if k.startswith("seconds.")},
-        "peak": row.costs.get("peak_allocated_gib"),
-        "found": f"{artifacts['level']}{kind}{rows}" if artifacts.get("level") else None,
-        "native": link("native"),
-        "upscaled": link("upscaled"),
-        "tear": link("tear"),
-        "per_frame": {name: _rounded(curve) for name, curve in record.per_frame.items()},
-        "command": f"python -m cogexp --config-path {shlex.quote(home.as_posix())}",
-    }
-
-
-def _rounded(curve: list[float | None]) -> list[float | None]:
-    return [None if value is None else float(f"{value:.{DIGITS}g}") for value in curve]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
 import json
 import re
+import shlex
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
 from cogexp.__main__ import main
-from tests.browser import page_of
+from cogexp.spec import SpecError
+from cogexp.study import Query
+from cogexp.study.report import write_report
 from tests.study.records import make_record, write_all, write_clip
 
 pytest.importorskip("jinja2")
@@ -70,8 +75,6 @@ def test_the_file_is_self_contained(report: Path) -> None:
 
 
 def test_clips_are_linked_where_they_lie(report: Path) -> None:
-    from urllib.parse import unquote
-
     runs = data_of(report)["runs"]
     assert len(runs) == 16
     links = [run[side] for run in runs for side in ("native", "upscaled") if run[side]]
@@ -93,8 +96,56 @@ def test_the_decision_failures_and_commands_are_there(report: Path) -> None:
     assert data["choice"]["table"][0]["mark"] == "best"
     assert "ran out of memory" in report.read_text(encoding="utf-8")
     run = data["runs"][0]
-    assert run["command"].startswith("python -m cogexp --config-path '")
+    assert shlex.split(run["command"]) == [
+        *("python", "-m", "cogexp", "--config-path"),
+        str(report.parent.parent / "runs" / run["id"]),
+        "force=true",
+    ]
     assert data["runs"][0]["per_frame"]["native/motion_px"] == [1.0, None, 2.1235]
+
+
+def test_every_run_with_a_clip_has_a_small_poster_of_its_first_frame(report: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    from cogexp.video import read
+
+    for run in data_of(report)["runs"]:
+        assert (run["poster"] is None) == (run["native"] is None)
+        if run["poster"]:
+            picture = base64.b64decode(run["poster"].removeprefix("data:image/jpeg;base64,"))
+            assert len(picture) < 12_000
+            small = Image.open(io.BytesIO(picture))
+            first = Image.fromarray(read(report.parent / unquote(run["native"]), max_frames=1).frames[0])
+            apart = np.asarray(first.resize(small.size), float) - np.asarray(small, float)
+            assert np.sqrt((apart**2).mean()) < 12
+    kept = report.parent.parent / "runs" / data_of(report)["runs"][0]["id"] / "poster.jpg"
+    assert kept.is_file(), "the next report need not decode it again"
+
+
+def test_a_clip_that_cannot_be_read_is_said_and_does_not_end_the_report(tmp_path: Path) -> None:
+    made = dataclasses.replace(make_record(), files={"native": "native.mp4"})
+    outputs = write_all([made], tmp_path / "outputs")
+    (outputs / "runs" / made.run_id / "native.mp4").write_bytes(b"no video")
+    remarks = write_report(outputs, tmp_path / "r.html", Query())
+    assert [remark for remark in remarks if "native.mp4" in remark]
+    assert data_of(tmp_path / "r.html")["runs"][0]["poster"] is None
+
+
+def test_costs_are_means_by_setting_and_what_was_really_spent(report: Path) -> None:
+    costs = data_of(report)["costs"]
+    assert [(row["axes"]["resolution"], row["runs"], row["ok"]) for row in costs["settings"]] == [
+        ("512x288", 4, 4), ("512x288", 4, 4), ("640x352", 4, 2), ("640x352", 4, 4)
+    ]  # fmt: skip
+    assert costs["settings"][0]["stages"]["denoise"] == {"seconds": 10.0, "peak": 8.0}
+    assert (costs["spent"], costs["reused"]) == (16 * 100.0, 16 * 10.0)
+
+
+def test_too_much_to_hold_in_one_file_is_refused(report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cogexp.study.report_media.EMBED_LIMIT_MB", 0)
+    with pytest.raises(SpecError, match="--embed holds at most 0 MB"):
+        write_report(report.parent.parent, report.with_name("all.html"), Query(), embed=True)
+    assert not report.with_name("all.html").exists()
 
 
 def test_runs_without_a_metric_have_a_page_too(tmp_path: Path) -> None:
@@ -114,66 +165,3 @@ def test_wrong_requests(tmp_path: Path, report: Path, capsys: pytest.CaptureFixt
     ):
         assert main(words) == 2
         assert named in capsys.readouterr().err
-
-
-@pytest.fixture(scope="module", params=[(1440, "light"), (390, "dark")], ids=["wide-light", "narrow-dark"])
-def page(browser: Any, report: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The report, open; nothing may be said on its console, nothing may be fetched from a network."""
-    width, scheme = request.param
-    with page_of(browser, report.as_uri(), width=width, scheme=scheme) as (opened, _):
-        yield opened
-
-
-def test_in_a_browser_the_grid_plays_in_step(page: Any) -> None:
-    page.locator("#grid").scroll_into_view_if_needed()
-    page.wait_for_function("document.querySelectorAll('#grid-cells video[src]').length >= 2")
-    page.click("#play")
-    page.wait_for_function(
-        "[...document.querySelectorAll('#grid-cells video[src]')]"
-        ".filter(v => !v.paused && v.currentTime > 0.1).length >= 2"
-    )
-    page.wait_for_timeout(600)
-    page.click("#play")
-    times = page.evaluate(
-        "[...document.querySelectorAll('#grid-cells video[src]')].map(v => [v.currentTime, v.duration])"
-    )
-    apart = [abs(time - times[0][0]) for time, _ in times]
-    assert all(min(gap, times[0][1] - gap) < 0.3 for gap in apart)
-
-
-def test_in_a_browser_filters_sorting_and_text(page: Any) -> None:
-    rows = page.locator("#runs-table tbody tr")
-    assert rows.count() == 16
-    page.select_option("#filters select[aria-label=upscaler]", "lanczos")
-    assert rows.count() == 8
-    page.fill("#filters input[type=search]", "snow")
-    assert rows.count() == 4
-    page.fill("#filters input[type=search]", "window.HACKED")
-    assert rows.count() == 4
-    assert EVIL in rows.first.inner_text()
-    assert page.evaluate("window.HACKED === undefined")
-    page.click("#runs-table th button:has-text('seed')")
-    page.click("#runs-table th button:has-text('seed')")
-    assert page.locator("#runs-table th[aria-sort=ascending]").count() == 1
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    page.fill("#filters input[type=search]", "")
-    page.select_option("#filters select[aria-label=upscaler]", "")
-    assert rows.count() == 16
-
-
-def test_in_a_browser_two_clips_lie_under_one_slider(page: Any) -> None:
-    page.locator("#grid-cells figure:has(video)").first.click()
-    page.wait_for_selector("#large[open]")
-    page.evaluate(
-        "(s => { s.value = 20; s.dispatchEvent(new Event('input')); })(document.getElementById('split'))"
-    )
-    assert "20%" in page.evaluate("document.getElementById('b').style.clipPath")
-    assert page.evaluate("document.getElementById('a').src !== document.getElementById('b').src")
-    page.click("#large button")
-    assert page.locator("#large[open]").count() == 0
-
-
-def test_in_a_browser_the_plots_are_drawn(page: Any) -> None:
-    pytest.importorskip("plotly")
-    page.wait_for_selector("#pareto .scatterlayer .trace")
-    page.wait_for_selector("#curves .scatterlayer .trace")

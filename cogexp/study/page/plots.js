@@ -1,37 +1,63 @@
 "use strict";
-// Quality against time, colour for memory; and the metrics as curves over the frames.
-const colour = () => getComputedStyle(document.body).getPropertyValue("--fg").trim();
-const layout = (x, y) => ({
-  paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour(), size: 12 }, margin: { l: 60, r: 20, t: 24, b: 48 },
-  xaxis: { title: { text: x }, gridcolor: "#8884", zerolinecolor: "#8884" }, yaxis: { title: { text: y }, gridcolor: "#8884", zerolinecolor: "#8884" },
-  legend: { orientation: "h", y: -0.25, font: { size: 11 } }, hovermode: "closest", height: 380,
+// Quality against cost; seconds by stage; metrics as curves over the frames.
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const PALETTE = ["#2a8f76", "#d08a2e", "#5277c3", "#b5546b", "#7d8b3a", "#8a63b5", "#3d9db3", "#8c6d55"];
+const layout = (x, y, more = {}) => ({
+  paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: css("--fg"), size: 12 }, margin: { l: 64, r: 20, t: 20, b: 52 }, colorway: PALETTE,
+  xaxis: { title: { text: x }, gridcolor: "#8883", zerolinecolor: "#8884", automargin: true }, yaxis: { title: { text: y }, gridcolor: "#8883", zerolinecolor: "#8884", automargin: true },
+  legend: { orientation: "h", y: -0.22, font: { size: 11 } }, hovermode: "closest", height: 400, ...more,
 });
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;"); // plotly reads some markup
 const options = { responsive: true, displaylogo: false, displayModeBar: false };
+const COSTS = { "seconds a run": (row) => row.seconds && row.seconds.mean, "peak GiB": (row) => row.peak_allocated_gib };
+let against = "seconds a run";
 function pareto() {
   const { table, objective } = DATA.choice;
+  const costOf = COSTS[against];
+  const rows = table.filter((row) => costOf(row) !== null && costOf(row) !== undefined);
   const name = (row) => plain(DATA.axes.map((axis) => row[axis]).join(" "));
+  // Names beside many points would lie over one another: then only the front has them, the others on hover.
   const trace = (rows, label, symbol) => ({
-    type: "scatter", mode: "markers+text", name: label, x: rows.map((r) => r.seconds && r.seconds.mean), y: rows.map((r) => r[objective].mean),
-    text: rows.length > 12 ? undefined : rows.map(name), hovertext: rows.map((r) => `${name(r)}<br>peak ${shown(r.peak_allocated_gib)} GiB`), textposition: "top center",
-    error_y: { type: "data", symmetric: false, thickness: 1, array: rows.map((r) => (r[objective].high ?? r[objective].mean) - r[objective].mean), arrayminus: rows.map((r) => r[objective].mean - (r[objective].low ?? r[objective].mean)) },
-    marker: { size: 13, symbol, color: symbol === "star" ? "#1f9d7f" : "#8a929e" },
+    type: "scatter", mode: symbol !== "star" && table.length > 6 ? "markers" : "markers+text", name: label, x: rows.map(costOf), y: rows.map((r) => r[objective].mean),
+    text: rows.map(name), hovertext: rows.map((r) => `${name(r)}<br>${plain(objective)} ${estimate(r[objective])}<br>${r.seconds ? `${shown(r.seconds.mean)} s, ` : ""}peak ${shown(r.peak_allocated_gib)} GiB`), hoverinfo: "text", textposition: "top center", cliponaxis: false,
+    error_y: { type: "data", symmetric: false, thickness: 1, color: "#888a", array: rows.map((r) => (r[objective].high ?? r[objective].mean) - r[objective].mean), arrayminus: rows.map((r) => r[objective].mean - (r[objective].low ?? r[objective].mean)) },
+    marker: { size: 13, symbol, color: symbol === "star" ? css("--accent") : "#8a929e" },
   });
-  const [on, off] = [table.filter((r) => r.pareto), table.filter((r) => !r.pareto)];
-  Plotly.newPlot("pareto", [trace(on, "on the Pareto front", "star"), trace(off, "beaten by another", "circle")], layout("seconds a run", plain(objective)), options);
+  const fig = layout(against, plain(objective));
+  fig.xaxis.range = [0, Math.max(...rows.map(costOf)) * (innerWidth < 720 ? 1.35 : 1.15)];
+  Plotly.react("pareto", [trace(rows.filter((r) => r.pareto), "on the Pareto front of quality, VRAM and seconds", "star"), trace(rows.filter((r) => !r.pareto), "beaten by another", "circle")], fig, options);
+}
+function costs() {
+  const rows = DATA.costs.settings.filter((row) => row.ok).slice(0, 40).reverse();
+  const names = rows.map((row) => plain(Object.values(row.axes).join(" ") || "all runs"));
+  const stages = DATA.stages.filter((stage) => stage !== "load");
+  const traces = stages.map((stage) => ({ type: "bar", orientation: "h", name: stage, y: names, x: rows.map((row) => row.stages[stage]?.seconds ?? 0), hovertemplate: `${plain(stage)} %{x:.2f} s<extra></extra>` }));
+  Plotly.react("cost-plot", traces, layout("seconds a run", "", { barmode: "stack", bargap: 0.35, height: 130 + 30 * rows.length, legend: { orientation: "h", y: 1, yanchor: "bottom", traceorder: "normal", font: { size: 11 } }, margin: { l: 64, r: 20, t: 40, b: 52 } }), options);
 }
 function curves(rows) {
   const metric = byId("curve-metric").value;
   const traces = rows.filter((run) => run.per_frame[metric]).slice(0, 24).map((run) => ({
-    type: "scatter", mode: "lines", name: plain([...DATA.axes.map((axis) => run.axes[axis]), run.prompt, `seed ${run.seed}`].join(" ")), y: run.per_frame[metric], connectgaps: false,
+    type: "scatter", mode: "lines", line: { width: 1.6 }, name: plain([...DATA.axes.map((axis) => run.axes[axis]), run.prompt, `seed ${run.seed}`].join(" ")), y: run.per_frame[metric], connectgaps: false,
   }));
   Plotly.react("curves", traces, { ...layout("frame", plain(metric)), showlegend: traces.length <= 8 }, options);
 }
-if (DATA.choice) pareto(); else byId("pareto").remove();
-const metrics = [...new Set(DATA.runs.flatMap((run) => Object.keys(run.per_frame)))];
+const metrics = [...new Set(DATA.runs.flatMap((run) => Object.keys(run.per_frame)))].sort();
+function draw() {
+  if (DATA.choice) pareto();
+  if (DATA.costs.settings.some((row) => row.ok)) costs();
+  if (metrics.length) curves(filtered());
+}
+if (!DATA.choice) byId("pareto").replaceChildren(el("p", { class: "dim", style: "padding:0 12px" }, "No settings were compared."));
+else {
+  const known = Object.keys(COSTS).filter((name) => DATA.choice.table.some((row) => COSTS[name](row) !== null && COSTS[name](row) !== undefined));
+  against = known[0] || against;
+  byId("pareto-controls").append(select("against", known, against, (value) => { against = value; pareto(); }));
+}
 if (metrics.length) {
-  byId("curve-metric").append(...metrics.map((name) => el("option", { value: name }, name)));
+  const first = metrics.find((name) => DATA.choice && name.endsWith(`/${DATA.choice.bare}`)) || metrics[0];
+  byId("curve-metric").append(...metrics.map((name) => el("option", { value: name, selected: name === first }, name)));
   byId("curve-metric").addEventListener("change", () => curves(filtered()));
   listeners.push(curves);
-  curves(filtered());
-} else byId("curves").replaceChildren(el("p", { class: "dim" }, "No curves were recorded."));
+} else byId("curves").replaceChildren(el("p", { class: "dim", style: "padding:0 12px" }, "No curves were recorded."));
+draw();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
