@@ -17,7 +17,8 @@ import yaml
 from cogexp import provenance
 from cogexp import record as records
 from cogexp.engine.meter import Meter
-from cogexp.engine.models import MODELS, check_device, optimization_notes
+from cogexp.engine.models import MODELS, check_device
+from cogexp.engine.optimize import optimization_notes
 from cogexp.record import Record
 from cogexp.spec import RunSpec
 from cogexp.tracking import NullTracker, Tracker
@@ -48,7 +49,7 @@ class Attempt:
         self.tracker = self.tracker or NullTracker()
         self._log = _RunLog(self.folder)
         self._told: set[str] = set()
-        self.resolved |= optimization_notes(self.spec.optimization, self.device)
+        self.resolved |= optimization_notes(self.spec, self.device)
         self.tracker.start(
             self.spec.run_id,
             self.spec.to_dict(),

@@ -18,25 +18,27 @@ from typing import Any
 SCHEDULERS = ("ddim", "dpm")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 WEIGHTS = ("pretrained", "random")
-OFFLOADS = ("none", "model", "sequential", "group")
-CACHES = ("none", "pab", "fastercache", "firstblock", "taylorseer")
+OFFLOADS = ("none", "text", "model", "group", "group-block", "group-disk", "sequential")
+CACHES = ("none", "pab", "fastercache", "firstblock", "taylorseer", "magcache")
 COMPILES = ("none", "blocks", "full")
 LAYERWISE_CASTS = ("none", "fp8")
-QUANTIZATIONS = ("none",)
-ATTENTIONS = ("sdpa",)
+QUANTIZATIONS = (
+    "none", "int8wo", "int8dq", "fp8wo", "fp8", "quanto-int8", "bnb-int8", "bnb-nf4", "gguf-q8", "gguf-q4",
+)  # fmt: skip
+ATTENTIONS = ("sdpa", "flash", "efficient", "cudnn", "math", "flash-attn", "sage")
 VAE_TILINGS = (False, True, "edge")
 FLAG_CHOICES: dict[str, tuple[bool | str, ...]] = {
     "offload": OFFLOADS,
     "vae_tiling": VAE_TILINGS,
     "layerwise_cast": LAYERWISE_CASTS,
-    "text_cast": LAYERWISE_CASTS[:1],
-    "vae_cast": LAYERWISE_CASTS[:1],
+    "text_cast": LAYERWISE_CASTS,
+    "vae_cast": LAYERWISE_CASTS,
     "cache": CACHES,
     "compile": COMPILES,
     "quantize": QUANTIZATIONS,
     "quantize_text": QUANTIZATIONS,
     "attention": ATTENTIONS,
-    "split_cfg": (False,),
+    "split_cfg": (False, True),
     "vae_slicing": (False, True),
     "fuse_qkv": (False, True),
     "channels_last": (False, True),

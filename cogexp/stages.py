@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ from cogexp.attempt import Attempt
 from cogexp.engine.decode import InvalidFrames
 from cogexp.metrics import EvalClip, EvalClipBuilder, measure
 from cogexp.spec import RunSpec, UpscalerSpec
-from cogexp.store import Keys, Store
+from cogexp.store import Keys, Store, calibration_spec, text_key
 from cogexp.terminal import Progress
 from cogexp.video import Writer
 
@@ -53,17 +53,11 @@ def latents(attempt: Attempt, store: Store, progress: Progress) -> Tensor:
         meter.reuse("encode", kept[1]["encode"])
         meter.reuse("denoise", kept[1]["denoise"])
         return kept[0]["latents"]
-    if (embedded := store.load("encode", keys.encode)) is not None:
-        embeddings = embedded[0]
-        meter.reuse("encode", embedded[1])
-    else:
-        _load(attempt, progress, "tokenizer", "text_encoder")
-        with progress.stage("encode", None), meter("encode"):
-            embeddings = generate.encode(spec, attempt.device)
-        store.save("encode", keys.encode, embeddings, meter.stages["encode"])
+    embeddings = _embeddings(attempt, store, progress, spec)
+    ratios = _calibration(attempt, store, progress)
     _load(attempt, progress, "transformer", "scheduler")
     with progress.stage("denoise", spec.sampler.steps) as advance, meter("denoise"):
-        made = generate.denoise(spec, embeddings, attempt.device, lambda done, _: advance(done))
+        made = generate.denoise(spec, embeddings, attempt.device, lambda done, _: advance(done), ratios)
     attempt.tell()
     store.save(
         "denoise",
@@ -72,6 +66,55 @@ def latents(attempt: Attempt, store: Store, progress: Progress) -> Tensor:
         {name: meter.stages[name] for name in ("encode", "denoise")},
     )
     return made
+
+
+def _embeddings(attempt: Attempt, store: Store, progress: Progress, spec: RunSpec) -> dict[str, Tensor]:
+    """The embeddings that `spec` needs, each text's by itself: what a study repeats is encoded once."""
+    from cogexp.engine import generate
+
+    texts = {"prompt": spec.prompt.text} | (
+        {"negative": spec.prompt.negative} if spec.sampler.guidance > 1 else {}
+    )
+    found, costs = {}, []
+    for name, text in texts.items():
+        if (kept := store.load("encode", text_key(spec, text))) is not None:
+            found[name] = kept[0]["embedding"]
+            costs.append(kept[1])
+    missing = {name: text for name, text in texts.items() if name not in found}
+    if not missing:
+        attempt.meter.reuse("encode", max(costs, key=lambda cost: cost["seconds"]))
+        return found
+    _load(attempt, progress, "tokenizer", "text_encoder")
+    with progress.stage("encode", None), attempt.meter("encode"):
+        made = generate.encode_texts(spec, list(missing.values()), attempt.device)
+    for (name, text), embedding in zip(missing.items(), made, strict=True):
+        found[name] = embedding
+        store.save("encode", text_key(spec, text), {"embedding": embedding}, attempt.meter.stages["encode"])
+    return found
+
+
+def _calibration(attempt: Attempt, store: Store, progress: Progress) -> list[float] | None:
+    """MagCache's ratios for this model, sampler and size: kept, or measured in a clip of their own."""
+    from cogexp.engine import generate, magcache
+
+    if attempt.spec.optimization.cache != "magcache":
+        return None
+    spec = calibration_spec(attempt.spec, magcache.CALIBRATION_TEXT)
+    file = store.folder / "magcache" / f"{Keys.of(spec).denoise[:32]}.json"
+    ratios = magcache.read(file)
+    if ratios is None:
+        embeddings = _embeddings(attempt, store, progress, spec)
+        _load(attempt, progress, "transformer", "scheduler")
+        with progress.stage("calibrate", spec.sampler.steps) as advance, attempt.meter("load"):
+            ratios = generate.calibrate(spec, embeddings, attempt.device, lambda done, _: advance(done))
+        size = f"{spec.resolution.name}x{spec.resolution.frames}"
+        magcache.write(
+            file, ratios, {"model": spec.model.name, "size": size, "sampler": asdict(spec.sampler)}
+        )
+        attempt.resolved["magcache"] = f"calibrated in one exact clip of its own, kept in {file.name}"
+    else:
+        attempt.resolved["magcache"] = f"calibrated earlier: {file.name}"
+    return ratios
 
 
 def native_frames(attempt: Attempt, store: Store, progress: Progress) -> Iterator[np.ndarray]:

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,13 +38,7 @@ class Keys:
     @classmethod
     def of(cls, spec: RunSpec) -> Keys:
         """Keys of the stages of `spec`: only what can change a stage's result is in its key."""
-        encode = {
-            "format": FORMAT,
-            "model": asdict(spec.model),
-            "text": spec.prompt.text,
-            "negative": spec.prompt.negative,
-            **_changed(spec, "text_cast", "quantize_text"),
-        }
+        encode = {**_text(spec, spec.prompt.text), "negative": spec.prompt.negative}
         resolution = {
             "width": spec.resolution.width,
             "height": spec.resolution.height,
@@ -67,6 +61,26 @@ class Keys:
             **_changed(spec, "vae_cast", "lean_vae"),
         }
         return cls(encode=digest(encode), denoise=digest(denoise), decode=digest(decode))
+
+
+def text_key(spec: RunSpec, text: str) -> str:
+    """The key of one text's embedding: the negative prompt of a whole study is one of them."""
+    return digest(_text(spec, text))
+
+
+def calibration_spec(spec: RunSpec, text: str) -> RunSpec:
+    """What MagCache is calibrated on for `spec`: the exact clip of one fixed text, without a negative one."""
+    return replace(
+        spec,
+        prompt=replace(spec.prompt, name="calibration", text=text, negative=""),
+        optimization=replace(spec.optimization, cache="none"),
+        seed=0,
+    )
+
+
+def _text(spec: RunSpec, text: str) -> dict[str, Any]:
+    model = {"format": FORMAT, "model": asdict(spec.model)}
+    return {**model, "text": text, **_changed(spec, "text_cast", "quantize_text")}
 
 
 def _changed(spec: RunSpec, *flags: str) -> dict[str, bool | str]:

@@ -1,12 +1,13 @@
 """Prompt -> embeddings -> latents -> frames: the three generating stages, each a function of plain values.
 
-The arithmetic is diffusers' own pipeline, called in pieces: the result is bit-equal to a plain script.
+The arithmetic is diffusers' own, its pipelines called in pieces: the result is bit-equal to a plain script.
 Shapes: embeddings (1, L, d); latents (1, t, c, h, w); frames (n, H, W, 3) uint8.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,16 +22,16 @@ from diffusers import (
 from torch import Tensor
 
 from cogexp.catalog import VARIANTS
-from cogexp.engine import optimize
+from cogexp.engine import magcache, optimize
+from cogexp.engine.caches import step_cache
 from cogexp.engine.decode import InvalidFrames, decode_stream, tile_starts, uses_tiles
-from cogexp.engine.models import MODELS
+from cogexp.engine.denoise import Loop, OnStep, passes_of
+from cogexp.engine.models import DTYPES, MODELS
 from cogexp.nano import weights as nano_weights
 from cogexp.spec import RunSpec
 
 SCHEDULERS = {"ddim": CogVideoXDDIMScheduler, "dpm": CogVideoXDPMScheduler}
 FULL_SIZE_TOKENS = 226
-
-OnStep = Callable[[int, int], None]
 
 
 def _pipeline(image_to_video: bool = False, **parts: Any) -> Any:
@@ -42,66 +43,84 @@ def _pipeline(image_to_video: bool = False, **parts: Any) -> Any:
     return pipeline
 
 
-@torch.no_grad()
 def encode(spec: RunSpec, device: str) -> dict[str, Tensor]:
-    """Embeddings of the prompt and, when guidance is on, of the negative prompt."""
+    """Embeddings (1, l, d) of the prompt and, when guidance is on, of the negative prompt."""
+    names = ("prompt", "negative") if spec.sampler.guidance > 1 else ("prompt",)
+    texts = {"prompt": spec.prompt.text, "negative": spec.prompt.negative}
+    return dict(zip(names, encode_texts(spec, [texts[name] for name in names], device), strict=True))
+
+
+@torch.no_grad()
+def encode_texts(spec: RunSpec, texts: Sequence[str], device: str) -> list[Tensor]:
+    """Embeddings (1, l, d) of texts, one by one ('' is a text too) by the text encoder of `spec`."""
     tokens = nano_weights.MAX_SEQUENCE_LENGTH if VARIANTS[spec.model.name].embedded else FULL_SIZE_TOKENS
     with MODELS.on_device(("tokenizer", "text_encoder"), spec, device) as (tokenizer, text_encoder):
         pipeline = _pipeline(tokenizer=tokenizer, text_encoder=text_encoder)
-        positive, negative = pipeline.encode_prompt(
-            spec.prompt.text,
-            spec.prompt.negative or None,
-            do_classifier_free_guidance=spec.sampler.guidance > 1,
-            max_sequence_length=tokens,
-            device=torch.device(device),
-        )
-    return {"prompt": positive} | ({} if negative is None else {"negative": negative})
+        return [
+            pipeline.encode_prompt(
+                text,
+                do_classifier_free_guidance=False,
+                max_sequence_length=tokens,
+                device=torch.device(device),
+                # The dtype to compute in: a part with 8-bit weights would answer with theirs.
+                dtype=DTYPES[spec.model.dtype],
+            )[0]
+            for text in texts
+        ]
 
 
 @torch.no_grad()
-def denoise(spec: RunSpec, embeddings: dict[str, Tensor], device: str, on_step: OnStep) -> Tensor:
+def denoise(
+    spec: RunSpec,
+    embeddings: dict[str, Tensor],
+    device: str,
+    on_step: OnStep,
+    ratios: Sequence[float] | None = None,
+) -> Tensor:
     """Latents (1, t, c, h, w) after all denoising steps; `on_step(done, total)` after each.
+
+    `embeddings` holds 'prompt' and, with guidance, 'negative'; `ratios` is MagCache's calibration.
 
     Raises:
         InvalidFrames: the latents are not finite.
     """
-    image_to_video = VARIANTS[spec.model.name].image_to_video
-    names = ("transformer", "scheduler", *(("vae",) if image_to_video else ()))
-    with MODELS.on_device(names, spec, device) as parts:
-        held = dict(zip(names, parts, strict=True))
-        held["scheduler"] = SCHEDULERS[spec.sampler.scheduler].from_config(held["scheduler"].config)
-        pipeline = _pipeline(image_to_video, **held)
-
-        def step_done(_: Any, index: int, __: Any, ___: Any) -> dict[str, Any]:
-            on_step(index + 1, spec.sampler.steps)
-            return {}
-
-        with optimize.step_cache(
-            held["transformer"], spec.optimization.cache, lambda: pipeline.current_timestep
-        ):
-            latents: Tensor = pipeline(
-                **({"image": _first_frame(spec)} if image_to_video else {}),
-                prompt_embeds=embeddings["prompt"].to(device),
-                negative_prompt_embeds=embeddings["negative"].to(device)
-                if "negative" in embeddings
-                else None,
-                height=spec.resolution.height,
-                width=spec.resolution.width,
-                num_frames=spec.resolution.frames,
-                num_inference_steps=spec.sampler.steps,
-                guidance_scale=spec.sampler.guidance,
-                use_dynamic_cfg=spec.sampler.dynamic_cfg,
-                # Noise is drawn on the CPU, so that a seed means the same on every device.
-                generator=torch.Generator("cpu").manual_seed(spec.seed),
-                callback_on_step_end=step_done,
-                output_type="latent",
-            ).frames
+    with _loop(spec, embeddings, device) as loop:
+        flags = spec.optimization
+        with step_cache(
+            loop.pipeline.transformer, flags.cache, lambda: loop.timestep, spec.sampler.steps, ratios
+        ) as notes:
+            latents = loop.run(_first_frame(spec), on_step)
+        if flags.split_cfg and len(loop.passes) == 2:
+            notes["optimization.split_cfg"] = "two passes of batch 1 a step"
+        MODELS.tell(spec, notes)
     if not torch.isfinite(latents).all():
         raise InvalidFrames(
             f"denoising in {spec.model.dtype} gave NaN or infinite latents; "
             "try model.dtype=bfloat16 or float32"
         )
     return latents
+
+
+def calibrate(spec: RunSpec, embeddings: dict[str, Tensor], device: str, on_step: OnStep) -> list[float]:
+    """MagCache's ratios, one a step, from an exact clip that is thrown away."""
+    with (
+        _loop(spec, embeddings, device) as loop,
+        magcache.recorded_ratios(loop.pipeline.transformer) as ratios,
+    ):
+        loop.run(_first_frame(spec), on_step)
+    return ratios
+
+
+@contextmanager
+def _loop(spec: RunSpec, embeddings: dict[str, Tensor], device: str) -> Iterator[Loop]:
+    """The denoising loop of this spec, its parts on the device."""
+    image_to_video = VARIANTS[spec.model.name].image_to_video
+    names = ("transformer", "scheduler", *(("vae",) if image_to_video else ()))
+    with MODELS.on_device(names, spec, device) as parts:
+        held = dict(zip(names, parts, strict=True))
+        held["scheduler"] = SCHEDULERS[spec.sampler.scheduler].from_config(held["scheduler"].config)
+        pipeline = _pipeline(image_to_video, **held)
+        yield Loop(pipeline=pipeline, spec=spec, passes=passes_of(embeddings, spec, device), device=device)
 
 
 def decode(spec: RunSpec, latents: Tensor, device: str) -> Iterator[np.ndarray]:
@@ -133,8 +152,10 @@ def tile_lines(spec: RunSpec, device: str) -> TileLines:
 
 
 def _first_frame(spec: RunSpec) -> Any:
+    """The first frame of image-to-video as a picture; None for text-to-video."""
+    if spec.prompt.image is None:
+        return None
     from PIL import Image
 
-    assert spec.prompt.image is not None
     with Image.open(spec.prompt.image) as picture:
         return picture.convert("RGB")

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 
 from cogexp.catalog import VARIANTS
-from cogexp.engine import checkpoints, optimize
+from cogexp.engine import checkpoints, offload, optimize
 from cogexp.engine.configs import T5_XXL, scheduler_config, transformer_config, vae_config
 from cogexp.nano import weights as nano_weights
-from cogexp.spec import ModelSpec, OptimizationSpec, RunSpec, digest
+from cogexp.spec import ModelSpec, RunSpec, digest
 
 log = logging.getLogger("cogexp")
 
@@ -36,6 +36,7 @@ class Models:
 
     def __init__(self) -> None:
         self._held: dict[str, tuple[str, Any, dict[str, str]]] = {}
+        self._told: tuple[RunSpec | None, dict[str, str]] = (None, {})
 
     def held(self) -> tuple[str, ...]:
         """Names of the parts in memory."""
@@ -51,7 +52,12 @@ class Models:
         for name, (_, _, notes) in self._held.items():
             if self.is_loaded(name, spec, device):
                 found |= notes
-        return found
+        job, told = self._told
+        return found | (told if job == spec else {})
+
+    def tell(self, spec: RunSpec, notes: dict[str, str]) -> None:
+        """Keep what one job found out about its own flags, until the next job tells."""
+        self._told = (spec, notes)
 
     def free(self, *names: str) -> None:
         """Drop parts (all without names) and give their memory back."""
@@ -78,18 +84,21 @@ class Models:
 
     @contextmanager
     def on_device(self, names: tuple[str, ...], spec: RunSpec, device: str) -> Iterator[tuple[Any, ...]]:
-        """The parts, ready to compute on `device`; with offload=model they leave it afterwards."""
+        """The parts, ready to compute on `device`; those that do not stay there leave it afterwards."""
         parts = tuple(self.part(name, spec, device) for name in names)
-        moving = spec.optimization.offload == "model" and device != "cpu"
-        modules = [part for part in parts if isinstance(part, torch.nn.Module)] if moving else []
-        for module in modules:
+        leaving = [
+            part
+            for name, part in zip(names, parts, strict=True)
+            if offload.leaves(name, spec.optimization, device)
+        ]
+        for module in leaving:
             module.to(device)
         try:
             yield parts
         finally:
-            for module in modules:
+            for module in leaving:
                 module.to("cpu")
-            if modules:
+            if leaving:
                 torch.cuda.empty_cache()
 
 
@@ -107,7 +116,7 @@ def check_device(device: str) -> None:
 
 def _key(name: str, spec: RunSpec, device: str) -> str:
     flags = asdict(spec.optimization)
-    matter = optimize.TRANSFORMER_FLAGS if name == "transformer" else ("offload",)
+    matter = optimize.PART_FLAGS.get(name, ())
     return digest([name, asdict(spec.model), device, {flag: flags[flag] for flag in matter}])
 
 
@@ -158,13 +167,3 @@ def _random(name: str, model: ModelSpec, device: str) -> Any:
             return CogVideoXTransformer3DModel(**transformer_config(variant))
     finally:
         torch.set_default_dtype(previous)
-
-
-def optimization_notes(flags: OptimizationSpec, device: str) -> dict[str, str]:
-    """Flags that cannot take hold on this device or this job, each with the reason."""
-    notes = {}
-    if device == "cpu" and flags.offload != "none":
-        notes["optimization.offload"] = f"{flags.offload}: no effect on a CPU, everything is there already"
-    if flags.vae_slicing:
-        notes["optimization.vae_slicing"] = "no effect: one clip at a time is decoded anyway"
-    return notes

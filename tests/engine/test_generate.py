@@ -11,7 +11,7 @@ import torch
 from diffusers import CogVideoXDPMScheduler, CogVideoXPipeline
 
 from cogexp.build import build
-from cogexp.engine import generate, optimize
+from cogexp.engine import caches, generate
 from cogexp.engine.decode import InvalidFrames, decode_stream, frame_groups
 from cogexp.engine.models import MODELS
 from cogexp.nano import weights
@@ -126,7 +126,7 @@ def test_the_callers_random_state_is_left_alone() -> None:
 @pytest.mark.parametrize("cache", ["pab", "fastercache", "firstblock", "taylorseer"])
 def test_step_caches_take_hold_and_leave_no_trace(cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Eight steps are far apart: at the library's threshold First Block Cache would rightly skip none.
-    monkeypatch.setattr(optimize, "FIRST_BLOCK_THRESHOLD", 0.5)
+    monkeypatch.setattr(caches, "FIRST_BLOCK_THRESHOLD", 0.5)
     spec = small(sampler={"steps": 8})
     exact = engine_frames(spec)
     cached = engine_frames(dataclasses.replace(spec, optimization=OptimizationSpec(cache=cache)))

@@ -170,5 +170,5 @@ def test_every_suggestion_takes_hold_on_the_embedded_model() -> None:
         _, notes = optimize.prepare("transformer", transformer, chosen.optimization, "cpu")
         assert ("optimization.layerwise_cast" in notes) == (flags.get("layerwise_cast") == "fp8")
         optimize.set_tiling(models.load_part("vae", chosen.model, "cpu"), chosen.optimization.vae_tiling)
-        said = models.optimization_notes(chosen.optimization, "cpu")
+        said = optimize.optimization_notes(chosen, "cpu")
         assert ("optimization.offload" in said) == ("offload" in flags)

@@ -1,0 +1,77 @@
+"""Where weights wait and when they come: placement, and the hooks that move them.
+
+none      everything on the device, as it is loaded, and it stays
+text      the text encoder leaves the device after the prompts are encoded
+model     one part on the device at a time
+group, group-block, group-disk, sequential
+          layers or blocks come when they are computed; with a stream the next comes while one computes
+"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from typing import Any
+
+import torch
+
+from cogexp.engine.probe import hooked, took_hold
+from cogexp.spec import OptimizationSpec
+
+HOOK = "group_offloading"
+WHOLE = {"none": (), "text": ("text_encoder",), "model": ("text_encoder", "transformer", "vae")}
+
+
+def place(name: str, module: Any, flags: OptimizationSpec, device: str) -> str | None:
+    """Put the part `name` where it waits; what was done, in words (None: it is simply on the device).
+
+    On a CPU everything is where it computes, whatever the flag.
+    """
+    if device == "cpu" or (flags.offload in WHOLE and not leaves(name, flags, device)):
+        module.to(device)
+        return None
+    if flags.offload in WHOLE:
+        module.to("cpu")
+        return f"{flags.offload}: on the GPU only while it computes"
+    return install(name, module, flags.offload, torch.device(device))
+
+
+def leaves(name: str, flags: OptimizationSpec, device: str) -> bool:
+    """True when the part comes as a whole before it computes and leaves the device afterwards."""
+    return device != "cpu" and name in WHOLE.get(flags.offload, ())
+
+
+def install(name: str, module: Any, offload: str, device: torch.device) -> str:
+    """The hooks of sequential and group offload, for computing on `device`; what was done, in words."""
+    module.to("cpu")
+    if offload == "sequential":
+        from accelerate import cpu_offload
+
+        cpu_offload(module, device)
+        waiting = sum(p.device.type == "meta" for p in module.parameters())
+        took_hold("offload", waiting > 0)
+        return f"sequential: {waiting} tensors come one layer at a time"
+    from diffusers.hooks import apply_group_offloading
+
+    # The VAE's decoder is called from outside its own forward, which is where a stream would begin to look
+    # ahead; and its parts are small.
+    by_block = offload == "group-block" and name != "vae"
+    stream = device.type != "cpu" and name != "vae"
+    folder = tempfile.mkdtemp(prefix="cogexp-offload-") if offload == "group-disk" else None
+    if folder:
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    apply_group_offloading(
+        # T5 keeps its blocks one level further down.
+        module.encoder if by_block and name == "text_encoder" else module,
+        onload_device=device,
+        offload_device=torch.device("cpu"),
+        offload_type="block_level" if by_block else "leaf_level",
+        num_blocks_per_group=1 if by_block else None,
+        use_stream=stream,
+        offload_to_disk_path=folder,
+    )
+    groups = hooked(module, HOOK)
+    took_hold("offload", groups > 0)
+    kind = "blocks" if by_block else "layers"
+    return f"{offload}: {groups} {kind} come when they are computed" + (f", from {folder}" if folder else "")
