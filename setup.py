@@ -1,14 +1,18 @@
-"""What pyproject.toml cannot say: conf/ lies at the top of the repository and travels as cogexp/conf."""
+"""What pyproject.toml cannot say: conf/ and sweeps/ lie at the top of the repository and travel in cogexp/."""
 
 from setuptools import find_namespace_packages, find_packages, setup
 
-CONF = ["cogexp.conf", *(f"cogexp.conf.{group}" for group in find_namespace_packages("conf"))]
+FOLDERS = [
+    f"cogexp.{folder}"
+    for top in ("conf", "sweeps")
+    for folder in (top, *(f"{top}.{below}" for below in find_namespace_packages(top)))
+]
 
 setup(
-    packages=[*find_packages(include=["cogexp", "cogexp.*"]), *CONF],
-    package_dir={"cogexp.conf": "conf"},
+    packages=[*find_packages(include=["cogexp", "cogexp.*"]), *FOLDERS],
+    package_dir={"cogexp.conf": "conf", "cogexp.sweeps": "sweeps"},
     package_data={
-        **{package: ["*.yaml"] for package in CONF},
+        **{package: ["*.yaml"] for package in FOLDERS},
         "cogexp.nano": ["weights/*"],
         "cogexp.study": ["page/*"],
         "cogexp.upscale": ["NOTICE.*"],

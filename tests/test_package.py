@@ -18,7 +18,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import shutil
 
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("cogexp", "conf"):
+    for name in ("cogexp", "conf", "sweeps"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
@@ -42,6 +42,8 @@ def test_configuration_weights_and_notices_are_inside(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for file in (ROOT / "conf").rglob("*.yaml"):
         assert f"cogexp/conf/{file.relative_to(ROOT / 'conf').as_posix()}" in names
+    for file in (ROOT / "sweeps").rglob("*.yaml"):
+        assert f"cogexp/sweeps/{file.relative_to(ROOT / 'sweeps').as_posix()}" in names
     for file in (ROOT / "cogexp" / "nano" / "weights").glob("*.safetensors"):
         assert f"cogexp/nano/weights/{file.name}" in names
     assert "cogexp/upscale/NOTICE.realesrgan" in names
@@ -51,18 +53,20 @@ def test_configuration_weights_and_notices_are_inside(wheel: Path) -> None:
 def test_the_installed_script_composes_from_its_own_conf(wheel: Path, tmp_path: Path) -> None:
     target = tmp_path / "installed"
     zipfile.ZipFile(wheel).extractall(target)
-    script = (
-        "import sys; from cogexp.__main__ import main; sys.exit(main(['--cfg', 'job', 'resolution=640x352']))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(target)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "width: 640" in done.stdout
+    for words, expected in (
+        (["--cfg", "job", "resolution=640x352"], "width: 640"),
+        (["sweep=quick", "--plan", "tracking=off"], "study quick: 24 runs to do"),
+    ):
+        script = f"import sys; from cogexp.__main__ import main; sys.exit(main({words}))"
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(target)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stdout
     entry = (
         zipfile.ZipFile(wheel).read(f"{wheel.name.split('-')[0]}-0.1.0.dist-info/entry_points.txt").decode()
     )

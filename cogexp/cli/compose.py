@@ -22,12 +22,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cogexp.build import GROUPS
-from cogexp.cli import sizes
+from cogexp.cli import sizes, studies
 from cogexp.cli.paths import conf_dir
-from cogexp.spec import SpecError
+from cogexp.spec import SpecError, check_choice
 
 # Free text: a comma or an apostrophe in it is a comma or an apostrophe, not Hydra's grammar.
 TEXT_KEYS = ("prompt.text", "prompt.negative", "study")
+LAUNCHERS = ("basic", "ray", "submitit")
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,13 +41,15 @@ class Parser(argparse.ArgumentParser):
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """Parsed command-line words. `passthrough` asks Hydra itself (--cfg, --info ...)."""
+    """Parsed command-line words, a ready study's among them. `passthrough` asks Hydra itself (--cfg ...)."""
 
     overrides: list[str]
     multirun: bool
     config_dir: Path
     config_name: str
     passthrough: bool
+    plan_only: bool = False  # --plan: say what would run, run nothing
+    pick: tuple[str, ...] = ()  # words of the decision at the end of a study
 
 
 def parse_words(argv: list[str]) -> Words:
@@ -54,6 +57,7 @@ def parse_words(argv: list[str]) -> Words:
     parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--run", "-r", action="store_true")
+    parser.add_argument("--plan", action="store_true")
     parser.add_argument("--config-path", "-cp")
     parser.add_argument("--config-name", "-cn", default="config")
     parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
@@ -74,6 +78,7 @@ def parse_words(argv: list[str]) -> Words:
         raise SpecError(
             f"--config-path must hold {name}.yaml, got {known.config_path!r}; a run's folder has one"
         )
+    study, rest = _take_study(rest)
     asks_hydra = known.cfg or known.info or known.hydra_help or known.shell_completion
     overrides = [quote_text(word) for word in rest]
     if known.config_path and not _has_defaults(folder / f"{name}.yaml"):
@@ -81,11 +86,27 @@ def parse_words(argv: list[str]) -> Words:
         overrides = [f"+{word}" if word.partition("=")[0] in GROUPS else word for word in overrides]
     return Words(
         overrides=overrides,
-        multirun=known.multirun,
+        multirun=known.multirun or study is not None,
         config_dir=folder,
         config_name=name,
         passthrough=bool(asks_hydra),
+        plan_only=known.plan,
+        pick=study.pick if study else (),
     )
+
+
+def _take_study(words: list[str]) -> tuple[studies.StudyFile | None, list[str]]:
+    """The study that `sweep=NAME` names, and the words with the study's own in front of the user's."""
+    named = [word.partition("=")[2] for word in words if word.partition("=")[0] == "sweep"]
+    rest = [word for word in words if word.partition("=")[0] != "sweep"]
+    if not named:
+        return None, rest
+    if len(named) > 1:
+        raise SpecError(f"sweep must be given once, got {', '.join(named)}")
+    study = studies.load(named[0])
+    given = [word.partition("=")[0].lstrip("+~") for word in rest]
+    name = [] if "study" in given else [f"study={study.name}"]
+    return study, [*name, *study.words(given), *rest]
 
 
 def _has_defaults(file: Path) -> bool:
@@ -143,7 +164,58 @@ def compose_jobs(words: Words) -> list[dict[str, Any]]:
                         "run them all with: python -m cogexp -m ..."
                     )
             lists = [list(words.overrides)]
-        return [_compose_one(words, job) for job in lists]
+        return _compose_all(words, lists, {o.key_or_group for o in parsed if _is_plain_axis(o)})
+
+
+def _is_plain_axis(override: Override) -> bool:
+    """Several values of one key, not of a group: such a value can be set after composing."""
+    key = override.key_or_group
+    return override.is_sweep_override() and not override.is_add() and key not in GROUPS and "/" not in key
+
+
+def _compose_all(words: Words, jobs: list[list[str]], axes: set[str]) -> list[dict[str, Any]]:
+    """Compose each combination of groups once, and set the values of `axes` in it: 0.1 s a composition."""
+    composed: dict[tuple[str, ...], DictConfig] = {}
+    found = []
+    for job in jobs:
+        late = [word for word in job if word.partition("=")[0] in axes]
+        early = tuple(word for word in job if word not in late)
+        if early not in composed:
+            composed[early] = _compose_one(words, [*early, *late])
+        config = composed[early]
+        for override in map(_parse, late):
+            OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+        found.append(to_plain(config))
+    return found
+
+
+def _compose_one(words: Words, overrides: list[str]) -> DictConfig:
+    try:
+        return compose(words.config_name, overrides=overrides)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise SpecError(_short(error, words)) from None
+
+
+def launcher_of(words: Words) -> dict[str, Any]:
+    """Where a sweep runs: {"name": "basic" | "ray" | "submitit", and the launcher's own keys}.
+
+    Raises:
+        SpecError: another launcher, or a key that it does not have.
+    """
+    own = [word for word in words.overrides if word.lstrip("+~").startswith(("hydra/", "hydra."))]
+    if not own:
+        return {"name": "basic"}
+    name = next((w.partition("=")[2] for w in own if w.partition("=")[0] == "hydra/launcher"), "basic")
+    check_choice("hydra/launcher", name, LAUNCHERS)
+    with hydra_ready(words):
+        try:
+            config = compose(words.config_name, overrides=own, return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise SpecError(f"hydra/launcher={name} cannot be composed: {first}") from None
+    keys = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+    assert isinstance(keys, dict)
+    return {"name": name} | {str(key): value for key, value in keys.items() if key != "_target_"}
 
 
 def ask_hydra(words: Words, argv: list[str]) -> int:
@@ -198,13 +270,6 @@ def _check_group(override: Override) -> None:
         raise SpecError(
             f"{group} must be {rule} {', '.join(options)}, got {written}; nearest: {(near or options)[0]}"
         )
-
-
-def _compose_one(words: Words, overrides: list[str]) -> dict[str, Any]:
-    try:
-        return to_plain(compose(words.config_name, overrides=overrides))
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise SpecError(_short(error, words)) from None
 
 
 def to_plain(config: DictConfig) -> dict[str, Any]:

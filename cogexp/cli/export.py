@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cogexp.cli import compose
 from cogexp.cli.pick import split_folder
-from cogexp.cli.runs import show_log_lines
+from cogexp.launch.logs import show_log_lines
 from cogexp.spec import SpecError, check_choice
 from cogexp.study import load
 
@@ -32,14 +32,15 @@ def command(argv: list[str]) -> int:
     to = options.to or (file.suffix.lstrip(".") if file else "csv")
     check_choice("--to", to, FORMATS)
     folder, rest = split_folder(words, "export")
-    if rest:
+    study = next((word.partition("=")[2] for word in rest if word.startswith("study=")), None)
+    if any(not word.startswith("study=") for word in rest):
         raise SpecError(f"export takes DIR and FILE, got {rest[0]!r}; for example: export outputs --to csv")
     if to == "parquet" and file is None:
         raise SpecError("--to parquet needs a FILE, got none; for example: export outputs runs.parquet")
     if to == "parquet" and importlib.util.find_spec("pyarrow") is None:
         raise SpecError(f"--to parquet needs pyarrow, which is not installed; {PARQUET_HINT}, or --to csv")
     show_log_lines(False)
-    frame = load(folder).frame()
+    frame = load(folder, study).frame()
     if file is None:
         sys.stdout.write(frame.to_csv(index=False))
         return 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cogexp.cli import studies
+
 COMMANDS = {
     "plan": "what a setting would cost, and which settings fit gpu=24GB; no weights, no GPU",
     "measure": "metrics of any video:  python -m cogexp measure clip.mp4 --prompt 'two wolves'",
@@ -29,6 +31,7 @@ examples
   python -m cogexp prompt.text="a red fox, still camera"        your own prompt, commas and all
   python -m cogexp -m resolution=512x288,384x224 upscaler=none,lanczos,esrgan seed=0,1
                                                                 a sweep: every combination
+  python -m cogexp sweep=quick                                  a ready study, with a report and a decision
   python -m cogexp model=cogvideox-5b optimization=balanced     the real model on a GPU
   python -m cogexp model=cogvideox-2b model.weights=random      full size, no download: memory and speed
   python -m cogexp --config-path outputs/runs/RUN_ID            that run again, with force=true to repeat it
@@ -37,6 +40,7 @@ examples
 OPTIONS = """\
 options
   -m, --multirun     run every combination of comma-separated values
+  --plan             say what a sweep would run, with its time and disk, and stop
   --cfg job          print the composed configuration and stop
   --config-path DIR  a folder with config.yaml, such as a run's
   --version          print the version
@@ -44,7 +48,7 @@ options
 
 top-level keys
   seed=0  device=auto|cpu|cuda  outputs=DIR  study=NAME  force=true  strict=false  debug=true  store_gb=20
-  preflight=refuse|warn|off
+  preflight=refuse|warn|off  hydra/launcher=basic|ray|submitit
 
 exit codes: 0 done, 1 a run failed (the others went on), 2 a wrong request (nothing ran), 130 interrupted
 """
@@ -54,13 +58,17 @@ def main_help(conf: Path) -> str:
     """The whole text; the groups and their choices are read from conf/."""
     commands = "".join(f"  {name:<12} {text}\n" for name, text in COMMANDS.items())
     head = "groups (the first line of each file in conf/ says what it is for)"
-    return f"{USAGE}\ncommands\n{commands}\n{head}\n{groups(conf)}\n{OPTIONS}"
+    ready = "".join(f"  {name:<12} {text}\n" for name, text in studies.purposes().items())
+    return (
+        f"{USAGE}\ncommands\n{commands}\n{head}\n{groups(conf)}\n"
+        f"studies (sweep=NAME; your own words come on top)\n{ready}\n{OPTIONS}"
+    )
 
 
 def groups(conf: Path) -> str:
     """A line a group: its choices and, for sizes, that any WxH goes."""
     lines = []
-    for folder in sorted(path for path in conf.iterdir() if path.is_dir() and not path.name.startswith("_")):
+    for folder in sorted(path for path in conf.iterdir() if any(path.glob("*.yaml"))):
         names = sorted((file.stem for file in folder.glob("*.yaml")), key=_by_size)
         if folder.name == "resolution":
             names.append("or any WxH")
@@ -156,7 +164,7 @@ examples
 
 PICK = """\
 usage: python -m cogexp pick [DIR] [maximize=METRIC | minimize=METRIC] [where='CONDITIONS']
-                             [max_vram=24GB] [max_seconds=300] [--json | --markdown]
+                             [max_vram=24GB] [max_seconds=300] [study=NAME] [--json | --markdown]
 
 Compares the settings of the runs in DIR (default: outputs) in pairs over prompts and seeds, names the best
 with its confidence, or says that the runs do not decide it and how many more would.
@@ -168,6 +176,7 @@ CONDITIONS   NAME OP VALUE joined by 'and'; OP is == != < <= > >=
              axes: resolution, steps, upscaler, vae_tiling ...; prompt, seed, study, device, clip_network
              choose runs
 max_vram     largest peak of allocated GPU memory; max_seconds: mean time of a run without loading the model
+study        only the runs of this study, also those that another one had made before
 
 A setting with a failed or out-of-memory run, or one that was not measured, is left out with the reason.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cogexp.build import Request, build
 from cogexp.cli import compose
-from cogexp.cli.runs import show_log_lines
+from cogexp.launch.logs import show_log_lines
 from cogexp.spec import RunSpec, SpecError, check_choice
 
 if TYPE_CHECKING:

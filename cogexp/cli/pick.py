@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cogexp.cli import compose, tables
-from cogexp.cli.runs import show_log_lines
+from cogexp.launch.logs import show_log_lines
 from cogexp.spec import SpecError
 from cogexp.study import Choice, load, pick
 from cogexp.study.query import read_query
@@ -30,7 +30,7 @@ def command(argv: list[str]) -> int:
     if options.json and options.markdown:
         raise SpecError("pick takes --json or --markdown, got both")
     show_log_lines(False)
-    choice = pick(load(folder), query)
+    choice = pick(load(folder, query.study), query)
     if options.json:
         print(json.dumps(to_json(choice), allow_nan=False, ensure_ascii=False, indent=2))
     elif options.markdown:

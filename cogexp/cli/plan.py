@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cogexp.build import build
 from cogexp.cli import compose, tables
-from cogexp.cli.runs import show_log_lines
+from cogexp.launch.logs import show_log_lines
 from cogexp.plan import Plan, plan
 from cogexp.plan.cards import find
 from cogexp.spec import SpecError

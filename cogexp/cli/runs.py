@@ -1,38 +1,47 @@
-"""The default command: one run, or with -m a sweep, in which a failure does not stop the others."""
+"""The default command: one run, or a sweep, in which a failure does not stop the others."""
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cogexp import record as records
-from cogexp.build import Request, Settings, build
-from cogexp.cli import compose, sizes, tables
+from cogexp.build import Request, build
+from cogexp.cli import compose, decision, tables
 from cogexp.cli.compose import Words
+from cogexp.cli.forecast import show
+from cogexp.launch.execute import execute, run_folder
+from cogexp.launch.logs import show_log_lines
 from cogexp.plan.preflight import check
-from cogexp.provenance import redact
 from cogexp.record import Record
 from cogexp.spec import SpecError
+from cogexp.study import manifest
+from cogexp.study.forecast import Forecast, forecast
 from cogexp.terminal import Progress, for_stderr
 
-if TYPE_CHECKING:
-    from cogexp.tracking import Tracker
+__all__ = ["command", "preflight", "second_interrupt_leaves", "show_log_lines"]
 
 
 def command(words: Words) -> int:
     """Check every job first (SpecError: nothing was run), then run; 0 when all are done, else 1."""
+    launcher = compose.launcher_of(words)
     requests = [build(job) for job in compose.compose_jobs(words)]
-    show_log_lines(requests[0].settings.debug)
+    settings = requests[0].settings
+    show_log_lines(settings.debug)
     preflight(requests, for_stderr())
+    if words.plan_only:
+        show(_forecast(requests), settings.study)
+        return 0
+    if words.pick:
+        decision.check(words.pick)
     second_interrupt_leaves()
     if not words.multirun:
         return _single(requests[0])
-    return _sweep(words, requests)
+    return _sweep(words, requests, launcher)
 
 
 def preflight(requests: list[Request], progress: Progress) -> None:
@@ -59,22 +68,59 @@ def _single(request: Request) -> int:
     return 0 if record.status == "ok" else 1
 
 
-def _sweep(words: Words, requests: list[Request]) -> int:
-    """Hydra's launcher runs the jobs; what came of them is read back from their records."""
-    done_before = {r.spec.run_id for r in requests if records.is_done(run_folder(r)) and not r.settings.force}
-    distinct = {r.spec.run_id for r in requests}
-    progress = for_stderr()
-    progress.say(f"{len(requests)} jobs, {len(distinct)} distinct, {len(done_before)} already done")
+def _forecast(requests: list[Request]) -> Forecast:
+    settings = requests[0].settings
+    return forecast(
+        [request.spec for request in requests],
+        settings.outputs,
+        device=settings.device,
+        store_gb=settings.store_gb,
+        force=settings.force,
+    )
+
+
+def _sweep(words: Words, requests: list[Request], launcher: dict[str, Any]) -> int:
+    """Say what is to come, let the engine run it, and read from the records what came of it."""
+    progress, settings = for_stderr(), requests[0].settings
+    by_id = {request.spec.run_id: request for request in requests}
+    ahead = _forecast(requests)
+    progress.say(f"{len(requests)} jobs, {len(by_id)} distinct, {len(ahead.done)} already done")
+    show(ahead, settings.study)
+    if settings.study:
+        listed = manifest.Manifest(study=settings.study, runs=tuple(by_id), pick=words.pick)
+        manifest.write(settings.outputs, listed)
+    done_before = {spec.run_id for spec in ahead.done}
     started = time.time()
     try:
-        _launch(words, len(requests), progress)
+        _launch(launcher, [by_id[spec.run_id] for spec in ahead.specs], ahead, progress)
     finally:
         rows = []
-        for request in {r.spec.run_id: r for r in requests}.values():
-            record = _read(run_folder(request), 0.0 if request.spec.run_id in done_before else started)
-            rows.append((request.spec.run_id, record, request.spec.run_id in done_before))
+        for run_id, request in by_id.items():
+            record = _read(run_folder(request), 0.0 if run_id in done_before else started)
+            rows.append((run_id, record, run_id in done_before))
         tables.show_sweep(rows)
+    if settings.study:
+        decision.conclude(settings.outputs, settings.study, progress)
     return 0 if all(record is not None and record.status == "ok" for _, record, _ in rows) else 1
+
+
+def _launch(launcher: dict[str, Any], requests: list[Request], ahead: Forecast, progress: Progress) -> None:
+    """The jobs that are left, on the engine that was asked for."""
+    options = {key: value for key, value in launcher.items() if key != "name"}
+    if not requests:
+        return
+    if launcher["name"] == "ray":
+        from cogexp.launch import ray_pool
+
+        ray_pool.launch(requests, progress, ahead.seconds, ray_pool.Options(**options))
+    elif launcher["name"] == "submitit":
+        from cogexp.launch import slurm
+
+        slurm.launch(requests, progress, slurm.Options(**options))
+    else:
+        from cogexp.launch import basic
+
+        basic.launch(requests, progress, ahead.seconds)
 
 
 def _read(folder: Path, newer_than: float) -> Record | None:
@@ -85,96 +131,6 @@ def _read(folder: Path, newer_than: float) -> Record | None:
         return records.read(folder, per_frame=False) if file.stat().st_mtime >= newer_than - 1 else None
     except (records.RecordError, OSError):
         return None
-
-
-def _launch(words: Words, jobs: int, progress: Progress) -> None:
-    import hydra
-    from omegaconf import DictConfig
-
-    started = 0
-
-    def task(config: DictConfig) -> str:
-        nonlocal started
-        started += 1
-        request = build(compose.to_plain(config))
-        progress.say(f"[{started}/{jobs}] {request.spec.run_id}")
-        return execute(request, progress).status
-
-    sys.argv = [sys.argv[0], "--multirun", *words.overrides]
-    sizes.register()
-    hydra.main(config_path=str(words.config_dir), config_name=words.config_name, version_base="1.3")(task)()
-
-
-def execute(request: Request, progress: Progress) -> Record:
-    """One job with its tracker; the automatic choices are said first."""
-    from cogexp.run import run
-
-    settings, folder = request.settings, run_folder(request)
-    if records.is_done(folder) and not settings.force:
-        progress.say(f"done before: {folder}")
-        return records.read(folder)
-    for key, text in request.resolved.items():
-        if (line := f"{key}: {text}") not in _SAID:
-            _SAID.add(line)
-            progress.say(line)
-    return run(
-        request.spec,
-        settings.outputs,
-        device=settings.device,
-        force=settings.force,
-        store_gb=settings.store_gb,
-        study=settings.study,
-        resolved=request.resolved,
-        tracker=_tracker(settings, progress),
-        progress=progress,
-    )
-
-
-# Automatic choices that were said: the jobs of a sweep share most of them.
-_SAID: set[str] = set()
-
-# One tracker serves all runs of a process: it looks for the server and says what it found once.
-_TRACKERS: dict[tuple[str, str, str | None, Path], Tracker] = {}
-
-
-def _tracker(settings: Settings, progress: Progress) -> Tracker:
-    from cogexp.tracking import make_tracker
-
-    key = (settings.tracking, settings.project, settings.entity, settings.outputs)
-    if key not in _TRACKERS:
-        mode, project, entity, folder = key
-        _TRACKERS[key] = make_tracker(mode, project=project, entity=entity, folder=folder, say=progress.say)
-    return _TRACKERS[key]
-
-
-def run_folder(request: Request) -> Path:
-    """outputs/runs/<run_id>."""
-    return request.settings.outputs / "runs" / request.spec.run_id
-
-
-class _Plain(logging.Handler):
-    """Log lines on stderr as plain sentences; the details are in log.txt."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = redact(record.getMessage())
-        if record.exc_info:
-            text += "\n" + redact(logging.Formatter().formatException(record.exc_info))
-        print(text, file=sys.stderr, flush=True)
-
-
-def show_log_lines(debug: bool) -> None:
-    """Warnings and errors of cogexp go to stderr; with debug everything, tracebacks too."""
-    logger = logging.getLogger("cogexp")
-    logger.setLevel(logging.DEBUG)  # tracebacks always reach log.txt
-    logger.propagate = False
-    handler = _Plain(logging.DEBUG if debug else logging.WARNING)
-    logger.handlers = [h for h in logger.handlers if not isinstance(h, _Plain)] + [handler]
-    logging.raiseExceptions = False  # a full disk is told once, not by every handler
-    logging.captureWarnings(True)  # libraries' warnings go into log.txt, not between the bars
-    logging.getLogger("py.warnings").propagate = False
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0")
 
 
 def second_interrupt_leaves() -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from cogexp.spec import SpecError, check_range
 from cogexp.study.table import Study
 from cogexp.study.where import Condition, known, parse
 
-KEYS = ("maximize", "minimize", "where", "max_vram", "max_seconds")
+KEYS = ("maximize", "minimize", "where", "max_vram", "max_seconds", "study")
 DEFAULT_OBJECTIVE = "clip_score"
 LOWER_IS_BETTER = ("lpips_adjacent", "warp_error", "warp_error_raft", "tear")
 ROW_COLUMNS = ("prompt", "seed", "study", "device", "clip_network")
@@ -33,6 +33,8 @@ class Query:
     where: tuple[Condition, ...] = ()
     max_vram_gib: float | None = None
     max_seconds: float | None = None
+    # Which runs are looked at, not what is asked of them: `load(folder, query.study)`.
+    study: str | None = field(default=None, compare=False)
 
     def constraints(self) -> dict[str, str | float | None]:
         """As `--json` shows them."""
@@ -69,6 +71,7 @@ def read_query(words: Iterable[str]) -> Query:
         where=parse(values.get("where", "")),
         max_vram_gib=_vram(values["max_vram"]) if "max_vram" in values else None,
         max_seconds=_seconds(values["max_seconds"]) if "max_seconds" in values else None,
+        study=values.get("study"),
     )
 
 
@@ -78,6 +81,7 @@ _EXAMPLES = {
     "where": "where='tear.level!=certain'",
     "max_vram": "max_vram=24GB",
     "max_seconds": "max_seconds=300",
+    "study": "study=quick",
 }
 
 

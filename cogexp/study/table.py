@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cogexp import record as records
 from cogexp.record import Record
 from cogexp.spec import SpecError
+from cogexp.study import manifest
 from cogexp.study.rows import Row, flat, row_of
 
 if TYPE_CHECKING:
@@ -81,11 +82,11 @@ class Study:
         return pandas.DataFrame([flat(row) for row in self.rows])
 
 
-def load(folder: Path | str) -> Study:
-    """The study in `folder` (with record.json files in it, in */ or in runs/*/).
+def load(folder: Path | str, study: str | None = None) -> Study:
+    """The runs in `folder` (with record.json files in it, in */ or in runs/*/); with `study` only its own.
 
     Raises:
-        SpecError: there is no such folder, or no record in it.
+        SpecError: there is no such folder, no record in it, or no such study.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -96,6 +97,8 @@ def load(folder: Path | str) -> Study:
             f"DIR must hold records of runs (runs/*/record.json), got {str(folder)!r} with none; "
             "make some with: python -m cogexp"
         )
+    if study is not None:
+        found = [replace(record, study=study) for record in manifest.of_study(found, folder, study)]
     return study_of(found)
 
 

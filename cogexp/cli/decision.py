@@ -1,0 +1,40 @@
+"""The end of a study: its decision in the terminal and its report beside the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from cogexp.cli.pick import show
+from cogexp.spec import SpecError
+from cogexp.study import load, manifest, pick
+from cogexp.study.query import read_query
+from cogexp.study.report import write_report
+from cogexp.terminal import Progress
+
+
+def check(words: Sequence[str]) -> None:
+    """Raise SpecError when the words of a study's decision are wrong: before it runs, not after."""
+    read_query(words)
+
+
+def conclude(outputs: Path, study: str, progress: Progress) -> None:
+    """Print what the study's runs decide and write its report; what stands in the way is said in a line."""
+    listed = manifest.read(outputs, study)
+    query = read_query([f"study={study}", *(listed.pick if listed else ())])
+    try:
+        show(pick(load(outputs, query.study), query))
+    except SpecError as error:
+        progress.say(f"no decision: {error}")
+    if find_spec("jinja2") is None:
+        progress.say("no report without jinja2: pip install 'cogexp[report]'")
+        return
+    file = outputs / "reports" / manifest.file_of(outputs, study).with_suffix(".html").name
+    try:
+        for remark in write_report(outputs, file, query):
+            progress.say(remark)
+    except SpecError as error:
+        progress.say(f"no report: {error}")
+        return
+    print(f"\n{file}")
