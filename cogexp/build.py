@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cogexp import catalog, machine
+from cogexp import catalog, machine, rules
 from cogexp.checks import Section, known_keys, require_file
 from cogexp.choose import (
     choose_model,
@@ -73,8 +73,8 @@ class Request:
 def build(config: Mapping[str, Any], *, needs_first_frame: bool = True) -> Request:
     """Check `config` (groups as nested mappings, plain values) and resolve what is automatic.
 
-    `needs_first_frame=False` accepts image-to-video models without prompt.image: enough to describe a
-    setting, not to run it.
+    `needs_first_frame=False` accepts image-to-video models without prompt.image, and flags that this machine
+    cannot serve: enough to describe a setting, not to run it.
 
     Raises:
         SpecError: one or two lines that name the dotted key, the rule, the value and the nearest legal value.
@@ -99,7 +99,11 @@ def build(config: Mapping[str, Any], *, needs_first_frame: bool = True) -> Reque
     )
     if automatic:
         flags, resolved["optimization"] = choose_optimization(spec, automatic, settings.device)
-    return Request(spec=replace(spec, optimization=flags), settings=settings, resolved=resolved)
+    spec = replace(spec, optimization=flags)
+    rules.check_together(flags)
+    if needs_first_frame:
+        rules.check_here(spec, settings.device)
+    return Request(spec=spec, settings=settings, resolved=resolved)
 
 
 def build_downloads(config: Mapping[str, Any]) -> tuple[ModelSpec, MetricsSpec, Settings]:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """The first CUDA device: its name and its total memory in GiB."""
+    """The first CUDA device: its name, its total memory in GiB and its compute capability, where known."""
 
     name: str
     total_gib: float
+    capability: tuple[int, int] | None = None
 
 
 class _NvmlMemory(ctypes.Structure):
@@ -43,7 +44,13 @@ def gpu() -> Gpu | None:
         if not found or nvml.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory)) != 0:
             return None
         nvml.nvmlDeviceGetName(handle, name, len(name))
-        return Gpu(name=name.value.decode(errors="replace"), total_gib=memory.total / 2**30)
+        major, minor = ctypes.c_int(), ctypes.c_int()
+        told = nvml.nvmlDeviceGetCudaComputeCapability(handle, ctypes.byref(major), ctypes.byref(minor)) == 0
+        return Gpu(
+            name=name.value.decode(errors="replace"),
+            total_gib=memory.total / 2**30,
+            capability=(major.value, minor.value) if told else None,
+        )
     finally:
         nvml.nvmlShutdown()
 

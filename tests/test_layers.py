@@ -25,10 +25,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "upscale": {"video", "spec"},
     # third
     "checks": {"spec"},
+    "rules": {"spec", "machine"},
     # exact.py traces what runs: it alone imports the engine and the embedded model, when it is called
-    "plan": {"spec", "catalog", "machine", "record", "engine", "nano"},
+    "plan": {"spec", "catalog", "machine", "record", "engine", "nano", "rules"},
     "choose": {"spec", "catalog", "machine", "plan"},
-    "build": {"spec", "catalog", "machine", "checks", "choose", "nano", "metrics", "plan"},
+    "build": {"spec", "catalog", "machine", "rules", "checks", "choose", "nano", "metrics", "plan"},
     "provenance": set(),
     "record": {"provenance", "spec"},
     "store": {"spec"},
@@ -86,6 +87,7 @@ LIGHT = (
     "spec",
     "checks",
     "choose",
+    "rules",
     "build",
     "record",
     "store",
