@@ -11,6 +11,8 @@ COMMANDS = {
     "measure": "metrics of any video:  python -m cogexp measure clip.mp4 --prompt 'two wolves'",
     "inspect": "the inside of the model at a setting: every stage's shapes, parameters, compute; against=WxH",
     "pick": "the best setting under constraints:  python -m cogexp pick maximize=clip_score max_vram=24GB",
+    "optimize": "search for the best setting under constraints, with Optuna; goes on where it stopped",
+    "agent": "runs of a W&B sweep in one process that keeps its model:  python -m cogexp agent SWEEP_ID",
     "report": "one HTML file from many runs:  python -m cogexp report outputs",
     "export": "all runs as a table for other tools:  python -m cogexp export outputs --to csv",
     "explain": "who made the fault of a run:  python -m cogexp explain RUN",
@@ -187,16 +189,25 @@ examples
 """
 
 REPORT = """\
-usage: python -m cogexp report [DIR] [--out FILE] [maximize=METRIC ...]
+usage: python -m cogexp report [DIR] [--out FILE] [--embed] [--grid ROWS COLUMNS [NAME=VALUE ...]]
+                               [maximize=METRIC ...]
 
 One HTML file that opens from disk: the decision, tables to sort and filter, videos side by side in step
-(click to enlarge, with a slider between two), Pareto and per-frame plots, what the detectors found, and the
-command that repeats each run. It links the clips where they lie. Default FILE: DIR/reports/report.html.
-Takes the words of pick. Needs jinja2; plots need plotly: pip install 'cogexp[report]'.
+(click to enlarge, with a slider between two), Pareto and per-frame plots, costs, what the detectors found, and
+the command that repeats each run. Default FILE: DIR/reports/report.html. Takes the words of pick.
+
+--embed  the clips inside the file, to send it away; without it a small picture of each run is inside, and the
+         page links to the clips where they lie, relative to FILE
+--grid   also one labelled MP4 and one PNG beside FILE, for a chat or a slide, and the page opens with that grid.
+         ROWS and COLUMNS: an axis, prompt, seed, or clip (delivered, native); NAME=VALUE holds another one,
+         such as prompt=wolves seed=1; what is not given is chosen and stated in the picture
+
+Needs jinja2; plots need plotly: pip install 'cogexp[report]'.
 
 examples
   python -m cogexp report outputs
   python -m cogexp report outputs maximize=clip_score where='tear.level!=certain' --out report.html
+  python -m cogexp report outputs --grid upscaler resolution prompt=wolves
 """
 
 EXPORT = """\
@@ -208,4 +219,34 @@ stdout; parquet needs a FILE and pyarrow (pip install 'cogexp[parquet]').
 examples
   python -m cogexp export outputs --to csv > runs.csv
   python -m cogexp export outputs --to parquet runs.parquet
+"""
+
+OPTIMIZE = """\
+usage: python -m cogexp optimize [maximize=METRIC | minimize=METRIC] [where='CONDITIONS'] [max_vram=24GB]
+                                 [max_seconds=300] [trials=20] [storage=URL] AXIS=... [group=choice]
+
+Optuna's TPE sampler looks for the setting with the best METRIC among those that meet the constraints (in the
+words of pick). Every axis with several values is searched; prompt and seed are not: each trial runs all of
+theirs and counts their mean. What runs out of memory, or breaks a limit that every run must keep, is stopped
+and kept as evidence. A search is kept in outputs/studies/<study>.optuna (or storage=sqlite:///FILE): the same
+command again goes on, and several at once (one a GPU) share the work. Where there are no more settings than
+trials, each is tried once. Needs Optuna: pip install 'cogexp[optuna]'.
+AXIS  a,b,c   'range(10,51,10)'   'interval(1.0,12.0)'   'tag(log, interval(0.1,10))'
+
+examples
+  python -m cogexp optimize maximize=clip_score where='tear<0.4' max_vram=16GB trials=30 \\
+      resolution=384x224,512x288 sampler.steps='range(10,51,10)' sampler.guidance='interval(1.0,12.0)' \\
+      prompt=wolves,water seed=0,1 study=guidance
+"""
+
+AGENT = """\
+usage: python -m cogexp agent SWEEP_ID [count=N] [project=NAME] [entity=NAME] [group=choice]
+
+Runs what a W&B sweep asks for, one run after the other in one process that keeps its model (wandb agent
+starts a new one, and loads the model anew, for each). SWEEP_ID is what `wandb sweep` printed. Words on the
+command line apply to every run, under those of the sweep. Needs a W&B login.
+
+examples
+  wandb sweep --project cogexp sweeps/wandb/grid.yaml
+  python -m cogexp agent me/cogexp/1a2b3c4d
 """
