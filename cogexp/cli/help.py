@@ -193,12 +193,12 @@ usage: python -m cogexp report [DIR] [--out FILE] [--embed] [--grid ROWS COLUMNS
                                [maximize=METRIC ...]
 
 One HTML file that opens from disk: the decision, tables to sort and filter, videos side by side in step
-(click to enlarge, with a slider between two), Pareto and per-frame plots, costs, what the detectors found, and
-the command that repeats each run. Default FILE: DIR/reports/report.html. Takes the words of pick.
+(click to enlarge, with a slider between two), Pareto and per-frame plots, costs, what the detectors found,
+and the command that repeats each run. Default FILE: DIR/reports/report.html. Takes the words of pick.
 
---embed  the clips inside the file, to send it away; without it a small picture of each run is inside, and the
-         page links to the clips where they lie, relative to FILE
---grid   also one labelled MP4 and one PNG beside FILE, for a chat or a slide, and the page opens with that grid.
+--embed  the clips inside the file, to send it away; without it a small picture of each run is inside, and
+         the page links to the clips where they lie, relative to FILE
+--grid   also one labelled MP4 and one PNG beside FILE, for a chat or a slide; the page opens with that grid.
          ROWS and COLUMNS: an axis, prompt, seed, or clip (delivered, native); NAME=VALUE holds another one,
          such as prompt=wolves seed=1; what is not given is chosen and stated in the picture
 
