@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: conf/ and sweeps/ lie at the top of the repository and travel in cogexp/."""
+"""What pyproject.toml cannot say: conf/ and sweeps/ lie at the top and travel inside cogexp/."""
 
 from setuptools import find_namespace_packages, find_packages, setup
 
@@ -13,6 +13,7 @@ setup(
     package_dir={"cogexp.conf": "conf", "cogexp.sweeps": "sweeps"},
     package_data={
         **{package: ["*.yaml"] for package in FOLDERS},
+        "cogexp.inspect": ["page/*"],
         "cogexp.nano": ["weights/*"],
         "cogexp.study": ["page/*"],
         "cogexp.upscale": ["NOTICE.*"],

@@ -197,14 +197,19 @@ def _clipped(text: str, width: int) -> str:
 
 def writable(text: str) -> bool:
     """True when some font on this machine has every character of `text`."""
-    return _is_latin(text) or _system_font(_script(text)) is not None
+    return _is_latin(text) or font_file(text) is not None
 
 
 def font_for(text: str, size: int) -> Font:
     """Pillow's own face for Latin text; for other scripts one of the system's that has them."""
-    if not _is_latin(text) and (file := _system_font(_script(text))) is not None:
+    if (file := font_file(text)) is not None:
         return ImageFont.truetype(file, size)
     return ImageFont.load_default(size)
+
+
+def font_file(text: str) -> str | None:
+    """The system's font file for text in another script; None for Latin text, or where there is none."""
+    return None if _is_latin(text) else _system_font(_script(text))
 
 
 def _is_latin(text: str) -> bool:

@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checks": {"spec"},
     "rules": {"spec", "machine"},
     # exact.py traces what runs: it alone imports the engine and the embedded model, when it is called
-    "plan": {"spec", "catalog", "machine", "record", "engine", "nano", "rules"},
+    "plan": {"spec", "catalog", "machine", "record", "engine", "nano", "rules", "tiles"},
     "choose": {"spec", "catalog", "machine", "plan"},
     "build": {"spec", "catalog", "machine", "rules", "checks", "choose", "nano", "metrics", "plan"},
     "provenance": set(),
@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "video",
         "record",
     },
-    "inspect": {"engine", "nano", "catalog", "sheet", "spec"},
+    "inspect": {"engine", "nano", "catalog", "sheet", "spec", "terminal", "video"},
     "pictures": {"attempt", "stages", "metrics", "sheet", "terminal"},
     "run": {"attempt", "pictures", "stages", "record", "spec", "store", "machine", "terminal", "tracking"},
     "explain": {"record", "engine", "metrics", "spec", "store", "terminal", "explain_picture"},

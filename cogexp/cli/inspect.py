@@ -1,4 +1,4 @@
-"""`inspect`: shape tables of every stage of a model at a setting, and two sizes compared."""
+"""`inspect`: shape tables of every stage of a model at a setting, two sizes, and the atlas of layers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogexp.build import Request, build
-from cogexp.cli import compose
+from cogexp.cli import compose, inspect_layers
 from cogexp.launch.logs import show_log_lines
+from cogexp.record import now
 from cogexp.spec import RunSpec, SpecError, check_choice
+from cogexp.terminal import for_stderr
 
 if TYPE_CHECKING:
     from cogexp.inspect.compare import Comparison
@@ -23,7 +25,7 @@ FORMATS = ("table", "md")
 def command(argv: list[str]) -> int:
     """0 when the tables are printed; SpecError (nothing was run) when the request is wrong."""
     as_json, argv = "--json" in argv, [word for word in argv if word != "--json"]
-    options, rest = _own_words(argv, ("against", "format"))
+    options, rest = _own_words(argv, ("against", "format", *inspect_layers.KEYS))
     form = options.get("format", "table")
     check_choice("format", form, FORMATS)
     if as_json and "format" in options:
@@ -33,11 +35,13 @@ def command(argv: list[str]) -> int:
         raise SpecError(
             "inspect describes one setting, got an option for runs; nearest: leave -m, --cfg and --info out"
         )
-    # The shapes do not depend on the picture: image-to-video models are inspected without one.
-    request = build(compose.compose_jobs(words)[0], needs_first_frame=False)
+    watch = inspect_layers.wanted(options)
+    # The shapes do not depend on the picture: image-to-video models have their tables without one.
+    request = build(compose.compose_jobs(words)[0], needs_first_frame=watch)
     size = _size(options["against"], request.spec) if "against" in options else None
+    wish = inspect_layers.read_wish(options, request) if watch else None
     show_log_lines(request.settings.debug)
-    return _show(request, size, form="json" if as_json else form)
+    return _show(request, size, wish, form="json" if as_json else form)
 
 
 def _own_words(argv: list[str], keys: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
@@ -67,25 +71,37 @@ def _size(text: str, spec: RunSpec) -> tuple[int, int]:
     return size
 
 
-def _show(request: Request, size: tuple[int, int] | None, *, form: str) -> int:
+def _show(
+    request: Request, size: tuple[int, int] | None, wish: inspect_layers.Wish | None, *, form: str
+) -> int:
     from cogexp.inspect import shapes
     from cogexp.inspect.compare import compare
-    from cogexp.terminal import for_stderr
 
-    spec = request.spec
+    spec, progress, started = request.spec, for_stderr(), now()
     for key, text in request.resolved.items():
-        if key in ("model", "resolution", "resolution.frames"):
+        if wish or key in ("model", "resolution", "resolution.frames"):
             print(f"{key}: {text}", file=sys.stderr)
-    with for_stderr().stage("tracing shapes", None):
+    with progress.stage("tracing shapes", None):
         comparison = compare(spec, size) if size else None
         rows = comparison.this.rows if comparison else shapes(spec)
     picture = _picture(comparison, request.settings.outputs) if comparison else None
+    atlas = None
+    if wish:
+        atlas, layers = inspect_layers.make_atlas(request, wish, rows, comparison, progress)
+        inspect_layers.track(request, atlas, layers, started, progress)
     if form == "json":
-        print(json.dumps(_plain(spec, rows, comparison, picture), allow_nan=False, indent=2))
-    else:
+        plain = _plain(spec, rows, comparison, picture)
+        if atlas:
+            numbers = json.loads((atlas.folder / "numbers.json").read_text(encoding="utf-8"))
+            plain["files"] = plain.get("files", {}) | {"atlas": str(atlas.page)}
+            plain["activations"] = numbers
+        print(json.dumps(plain, allow_nan=False, indent=2))
+        return 0
+    if not atlas:  # the page has the tables
         _print_tables(spec, rows, comparison, form)
-        if picture:
-            print(f"positions and tiles: {picture}", file=sys.stderr if form == "md" else sys.stdout)
+    for name, file in (("positions and tiles", picture), ("atlas", atlas and atlas.page)):
+        if file:
+            print(f"{name}: {file}", file=sys.stderr if form == "md" else sys.stdout)
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cogexp.catalog import VARIANTS
 from cogexp.engine.configs import T5_XXL, transformer_config, vae_config
-from cogexp.nano.weights import MAX_SEQUENCE_LENGTH
+from cogexp.nano.weights import MAX_SEQUENCE_LENGTH, trained
 from cogexp.spec import RunSpec
 
 FULL_SIZE_TOKENS = 226
@@ -16,6 +16,11 @@ FULL_SIZE_TOKENS = 226
 def text_tokens(spec: RunSpec) -> int:
     """Length that the pipeline pads every prompt to."""
     return MAX_SEQUENCE_LENGTH if VARIANTS[spec.model.name].embedded else FULL_SIZE_TOKENS
+
+
+def untrained(spec: RunSpec) -> bool:
+    """Whether these weights never learned anything: pictures of them show the architecture only."""
+    return spec.model.weights == "random" or (VARIANTS[spec.model.name].embedded and not trained())
 
 
 def latent_frames(spec: RunSpec) -> int:

@@ -1,0 +1,98 @@
+"""How much of a video token's attention goes to each word, without an N x N matrix.
+
+Attention is a weighted mean of values, so attention over values that are 1 at a word's tokens and 0 elsewhere
+is the softmax mass on that word: the library's fused kernel computes it with the exact denominator over all
+text and video tokens, and keeps no row of scores. Shapes: H heads, N tokens (text first), d numbers a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+BUDGET = 80 * 2**20  # bytes that the pieces worked on at once may take
+FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION]
+
+
+@torch.no_grad()
+def word_mass(
+    query: Tensor,
+    key: Tensor,
+    columns: Sequence[Sequence[int]],
+    *,
+    text: int,
+    rotary: tuple[Tensor, Tensor] | None = None,
+    budget: int = BUDGET,
+) -> Tensor:
+    """Mean over the heads of the attention that each video token pays to each group of key tokens.
+
+    Args:
+        query, key: (H, N, d) after the norms and before rotary positions, which are applied here to copies.
+        columns: groups of key indices; a group's mass is the sum over its tokens.
+        text: how many of the N tokens are text; they come first and have no rotary positions.
+        rotary: cos and sin, each (N - text, d), or None.
+        budget: bytes; more heads and rows are taken at once the larger it is.
+
+    Returns:
+        (N - text, len(columns)) float32 on the same device; each in 0..1.
+    """
+    heads, tokens, width = key.shape
+    video = tokens - text
+    mass = torch.zeros(video, len(columns), device=query.device)
+    values = _indicators(columns, tokens, width, query)
+    at_once = max(1, budget // (tokens * width * (3 * query.element_size() + 16)))
+    for first in range(0, heads, at_once):
+        some = slice(first, min(first + at_once, heads))
+        asked = _turned(query[some, text:], rotary)[None]
+        keys = key[some].clone()
+        keys[:, text:] = _turned(key[some, text:], rotary)
+        for index, value in enumerate(values):
+            part = slice(index * width, min((index + 1) * width, len(columns)))
+            for rows, weighted in _attend(asked, keys[None], value, budget):
+                mass[rows, part] += weighted[0].float().sum(0)[:, : part.stop - part.start]
+    return mass / heads
+
+
+def _indicators(columns: Sequence[Sequence[int]], tokens: int, width: int, like: Tensor) -> list[Tensor]:
+    """Values (tokens, width) that are 1 where a column's tokens are; as many as the columns need."""
+    found = []
+    for first in range(0, max(len(columns), 1), width):
+        value = torch.zeros(tokens, width, device=like.device, dtype=like.dtype)
+        for column, group in enumerate(columns[first : first + width]):
+            value[list(group), column] = 1
+        found.append(value)
+    return found
+
+
+def _turned(x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
+    """(H, n, d) with rotary positions; a new tensor when there are any."""
+    if rotary is None:
+        return x
+    from diffusers.models.embeddings import apply_rotary_emb
+
+    turned: Tensor = apply_rotary_emb(x[None], rotary)[0]
+    return turned
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, budget: int) -> list[tuple[slice, Tensor]]:
+    """Attention in one piece where a kernel keeps no scores, else in rows whose scores fit the budget."""
+    values = value.expand(*key.shape[:2], -1, -1).contiguous()
+    rows = query.shape[2]
+    if query.device.type in ("cuda", "cpu", "meta"):
+        only_fused: AbstractContextManager[Any] = sdpa_kernel(FUSED) if query.is_cuda else nullcontext()
+        try:
+            with only_fused:
+                return [(slice(0, rows), F.scaled_dot_product_attention(query, key, values))]
+        except RuntimeError as error:
+            if "kernel" not in str(error).lower():
+                raise
+    # Scores in float32, their softmax and a copy of it.
+    step = max(1, budget // (12 * key.shape[1] * key.shape[2]))
+    pieces = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
+    return [(some, F.scaled_dot_product_attention(query[:, :, some], key, values)) for some in pieces]

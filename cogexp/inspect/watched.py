@@ -1,0 +1,233 @@
+"""One clip made while its model is watched: what every layer held, small enough to draw and keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cogexp.inspect.reduce import Maps
+from cogexp.inspect.sources import PipelineSource, Source
+from cogexp.inspect.watch import Passes, text_layer_names, text_layers, transformer_blocks, vae_layers
+from cogexp.inspect.words import Prompt, read_prompt
+from cogexp.terminal import Progress, Silent
+
+WIDEST = 224  # px of a VAE layer's map
+CHANNELS = 8  # maps shown of a VAE layer
+BLOCKS = 8  # transformer blocks watched unless others are asked for
+STEPS = 3
+VIDEO_FRAMES = 9  # one group of the VAE's encoder: 1 + 8 frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextLayer:
+    """States (tokens, d) float32 of the prompt's tokens; the last row is the first token of padding."""
+
+    name: str
+    states: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activations:
+    """What was seen. `passes` holds transformer views and attention by (step, block), steps from 0.
+
+    The columns of the attention are the words of the prompt, then the rest of its tokens (marks and the end),
+    then padding; what is missing to 1 goes to the video itself.
+    """
+
+    prompt: Prompt
+    text: tuple[TextLayer, ...]
+    passes: Passes
+    blocks: tuple[int, ...]
+    all_blocks: int
+    steps: tuple[int, ...]
+    all_steps: int
+    decoder: dict[str, Maps]
+    encoder: dict[str, Maps]
+    frames: np.ndarray
+    video: np.ndarray
+    latent_frames: int
+    patch_t: int
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the attention's columns."""
+        return (*(word.text for word in self.prompt.words), *REST)
+
+    def maps(self, step: int, block: int) -> np.ndarray:
+        """Attention of one step and block as (columns, f, h, w), each 0..1."""
+        mass = self.passes.attention[step, block]
+        return mass.T.reshape(-1, *self.passes.grid)
+
+    def shown_frame(self, index: int) -> int:
+        """The frame that patch row `index` in time ends with: latent frame k is made of frames 4k-3..4k."""
+        padded = self.passes.grid[0] * self.patch_t
+        latent = (index + 1) * self.patch_t - 1 - (padded - self.latent_frames)
+        return int(np.clip(4 * latent, 0, len(self.frames) - 1))
+
+
+REST = ("marks, end", "padding")
+
+
+def activations(
+    pipeline: Any,
+    prompt: str,
+    *,
+    layers: Sequence[int] | None = None,
+    steps: Sequence[int] | None = None,
+    negative_prompt: str = "",
+    height: int,
+    width: int,
+    num_frames: int,
+    num_inference_steps: int = 50,
+    guidance_scale: float = 6.0,
+    seed: int = 0,
+    video: np.ndarray | None = None,
+    **call: Any,
+) -> Activations:
+    """Make one clip with a CogVideoX pipeline of diffusers and keep what its layers held.
+
+    Args:
+        layers: transformer blocks to watch, from 0; at most eight, evenly spaced, unless given. Layers of the
+            text encoder and the VAE are all watched.
+        steps: denoising steps to watch, from 0; first, middle and last unless given.
+        video: (n, H, W, 3) uint8 that the VAE's encoder is shown instead of the clip.
+        call: more of the pipeline's own arguments, such as image or use_dynamic_cfg.
+
+    Raises:
+        ValueError: a block or step that there is not.
+    """
+    source = PipelineSource(
+        pipeline=pipeline,
+        prompt=prompt,
+        negative=negative_prompt,
+        size=(height, width),
+        frames=num_frames,
+        steps=num_inference_steps,
+        guidance=guidance_scale,
+        seed=seed,
+        call=call,
+    )
+    return observe(source, layers=layers, steps=steps, video=video)
+
+
+def observe(
+    source: Source,
+    *,
+    layers: Sequence[int] | None = None,
+    steps: Sequence[int] | None = None,
+    video: np.ndarray | None = None,
+    progress: Progress | None = None,
+) -> Activations:
+    """Run encode, denoise, decode and the VAE's encoder under watch; see `activations`."""
+    progress = progress or Silent()
+    with source.parts("transformer") as (transformer,):
+        config, total = transformer.config, len(transformer.transformer_blocks)
+    blocks = _chosen("layers", layers, total, BLOCKS)
+    chosen = _chosen("steps", steps, source.steps, STEPS)
+    with progress.stage("encode", None):
+        prompt, text, embeddings = _text(source)
+    with progress.stage("denoise", source.steps) as advance, source.parts("transformer") as (transformer,):
+        watching = transformer_blocks(
+            transformer,
+            prompt=embeddings["prompt"],
+            columns=attention_columns(prompt),
+            blocks=blocks,
+            steps=chosen,
+        )
+        with watching as passes:
+            latents = source.denoise(embeddings, lambda done, _: advance(done))
+    missing = [(step, block) for step in chosen for block in blocks if (step, block) not in passes.attention]
+    if missing:
+        raise RuntimeError(
+            f"no pass with the prompt was seen at (step, block) {missing[0]}: was the transformer compiled "
+            "or its blocks skipped by a cache?"
+        )
+    with (
+        progress.stage("decode", None),
+        source.parts("vae") as (vae,),
+        vae_layers(vae.decoder, widest=WIDEST, count=CHANNELS) as decoder,
+    ):
+        frames = source.decode(latents)
+    with progress.stage("encode video", None):
+        shown = fitted(frames if video is None else video, source.size)
+        encoder = _encoder(source, shown)
+    return Activations(
+        prompt=prompt,
+        text=text,
+        passes=passes,
+        blocks=blocks,
+        all_blocks=total,
+        steps=chosen,
+        all_steps=source.steps,
+        decoder=decoder,
+        encoder=encoder,
+        frames=frames,
+        video=shown,
+        latent_frames=(len(frames) - 1) // 4 + 1,
+        patch_t=config.patch_size_t or 1,
+    )
+
+
+def attention_columns(prompt: Prompt) -> list[list[int]]:
+    """The groups of text tokens that attention is summed over: words, other tokens, padding."""
+    words = [list(word.tokens) for word in prompt.words]
+    of_words = {index for group in words for index in group}
+    rest = [index for index in range(len(prompt.tokens)) if index not in of_words]
+    return [*words, rest, list(range(len(prompt.tokens), prompt.length))]
+
+
+def _chosen(name: str, asked: Sequence[int] | None, total: int, default: int) -> tuple[int, ...]:
+    if asked is None:
+        return tuple(dict.fromkeys(round(at) for at in np.linspace(0, total - 1, min(default, total))))
+    if wrong := [index for index in asked if not 0 <= index < total]:
+        raise ValueError(f"{name} must lie in 0..{total - 1}, got {wrong[0]}")
+    return tuple(sorted(set(asked)))
+
+
+def _text(source: Source) -> tuple[Prompt, tuple[TextLayer, ...], dict[str, Tensor]]:
+    """The prompt's tokens, what every layer made of them, and the embeddings."""
+    with source.parts("tokenizer", "text_encoder") as (tokenizer, encoder):
+        prompt = read_prompt(tokenizer, source.prompt, source.text_length)
+        shown = min(len(prompt.tokens) + 1, source.text_length)
+        names, kept = text_layer_names(encoder), {}
+
+        def seen(layer: int, call: int, states: Tensor) -> None:
+            if call == 0:  # the prompt comes first, the negative prompt after it
+                kept[layer] = states[0, :shown].float().cpu().numpy()
+
+        with text_layers(encoder, seen):
+            embeddings = source.encode()
+    return prompt, tuple(TextLayer(name=names[i], states=kept[i]) for i in sorted(kept)), embeddings
+
+
+@torch.no_grad()
+def _encoder(source: Source, frames: np.ndarray) -> dict[str, Maps]:
+    """The VAE's encoder on (n, H, W, 3) uint8."""
+    with source.parts("vae") as (vae,):
+        device = next(vae.parameters()).device
+        clip = torch.from_numpy(frames).to(device).permute(3, 0, 1, 2)[None]
+        with vae_layers(vae.encoder, widest=WIDEST, count=CHANNELS) as found:
+            vae.encode((clip.to(vae.dtype) / 127.5 - 1).contiguous())
+    return found
+
+
+def fitted(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """One group of frames (9, or 1 of a shorter clip) at height x width: scaled to cover it, then cut."""
+    from PIL import Image
+
+    height, width = size
+    some = frames[: VIDEO_FRAMES if len(frames) >= VIDEO_FRAMES else 1]
+    if some.shape[1:3] == size:
+        return some
+    scale = max(height / some.shape[1], width / some.shape[2])
+    wide, high = max(width, round(some.shape[2] * scale)), max(height, round(some.shape[1] * scale))
+    left, top = (wide - width) // 2, (high - height) // 2
+    large = [
+        np.asarray(Image.fromarray(frame).resize((wide, high), Image.Resampling.LANCZOS)) for frame in some
+    ]
+    return np.stack(large)[:, top : top + height, left : left + width]
