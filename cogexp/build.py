@@ -86,7 +86,7 @@ def build(config: Mapping[str, Any], *, needs_first_frame: bool = True) -> Reque
     settings = _settings(config, top)
     variant, model = _model(config, settings, resolved)
     resolution = _resolution(config, variant, strict, resolved, trained=model.weights != "random")
-    flags, automatic = _optimization(config)
+    flags, automatic = _optimization(config, variant)
     spec = RunSpec(
         model=model,
         resolution=resolution,
@@ -242,9 +242,13 @@ def _sampler(config: Mapping[str, Any], variant: catalog.Variant, resolved: dict
     )
 
 
-def _optimization(config: Mapping[str, Any]) -> tuple[OptimizationSpec, tuple[str, ...]]:
+def _optimization(
+    config: Mapping[str, Any], variant: catalog.Variant
+) -> tuple[OptimizationSpec, tuple[str, ...]]:
     """The flags, and which of them are automatic: those are at their defaults until the rest is known."""
     group = config.get("optimization", {})
+    if isinstance(group, Mapping):
+        group = {"lean_vae": "auto", **group}
     automatic = tuple(flag for flag in AXES if isinstance(group, Mapping) and group.get(flag) == "auto")
     if automatic:
         group = {flag: value for flag, value in group.items() if flag not in automatic}
@@ -259,8 +263,10 @@ def _optimization(config: Mapping[str, Any]) -> tuple[OptimizationSpec, tuple[st
             values[flag] = section.boolean_or_choice(flag, default, texts)
         else:
             values[flag] = section.boolean(flag, default)
-    flags = OptimizationSpec(**values)
-    return flags, automatic
+    if automatic == ("lean_vae",):
+        # Exact. It saves time on a CPU, where the embedded model runs; elsewhere it is asked for or planned.
+        values["lean_vae"], automatic = variant.embedded, ()
+    return OptimizationSpec(**values), automatic
 
 
 def _upscaler(config: Mapping[str, Any]) -> UpscalerSpec:

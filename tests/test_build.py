@@ -118,7 +118,7 @@ def test_run_id_is_content() -> None:
 
 def test_a_flag_that_came_later_leaves_earlier_runs_their_names() -> None:
     """The id of this setting, and its store keys, are those of the version before the flags were added."""
-    spec = build(config()).spec
+    spec = build(config(optimization={"lean_vae": False})).spec
     plain = spec.to_dict()
     for flag in LATER_FLAGS:
         del plain["optimization"][flag]
@@ -128,6 +128,15 @@ def test_a_flag_that_came_later_leaves_earlier_runs_their_names() -> None:
     edge = dataclasses.replace(spec, optimization=OptimizationSpec(vae_tiling="edge"))
     lean = dataclasses.replace(spec, optimization=OptimizationSpec(lean_vae=True))
     assert len({spec.run_id, edge.run_id, lean.run_id}) == 3
+
+
+def test_the_lean_decoder_is_on_for_the_embedded_model_and_asked_for_elsewhere() -> None:
+    """`auto`, also when nothing is said: it is exact and saves time on a CPU."""
+    for said in ({}, {"optimization": {"lean_vae": "auto"}}):
+        assert build(config(**said)).spec.optimization.lean_vae is True
+        public = config(model={"name": "cogvideox-5b"}, device="cuda", **said)
+        assert build(public).spec.optimization.lean_vae is False
+    assert build(config(optimization={"lean_vae": False})).spec.optimization.lean_vae is False
 
 
 def test_a_flag_takes_only_what_it_is() -> None:

@@ -2,32 +2,53 @@
 
 diffusers decodes two latent frames at a time but concatenates the whole clip on the device before anyone
 sees a frame. Here, untiled, each group of frames leaves as soon as it is decoded; tiled, the decoded tiles
-wait in main memory. The causal convolutions' caches are handed on as there, so the numbers are the same.
+wait in main memory. The causal convolutions' caches are handed on as there, so the numbers are the same,
+with diffusers' own decoder and with the lean one. Tiles of full size (`vae_tiling=edge`) are our own.
 Shapes: z (1, c, t, h, w) latents; frames (n, h*8, w*8, 3) uint8.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKLCogVideoX
 from torch import Tensor
 
+from cogexp import tiles
+from cogexp.engine.allocator import freed_pages_stay
+from cogexp.engine.lean_vae import LeanDecoder, usable
+from cogexp.tiles import SCALE, Layout
+
+# Latents of the next group of one clip or tile, and whether it is the last one -> frames in -1..1.
+GroupDecoder = Callable[[Tensor, bool], Tensor]
+
 
 class InvalidFrames(RuntimeError):
     """The decoder's output cannot be a video: NaN, or nothing but black."""
 
 
-def decode_stream(vae: AutoencoderKLCogVideoX, latents: Tensor) -> Iterator[np.ndarray]:
+def decode_stream(
+    vae: AutoencoderKLCogVideoX, latents: Tensor, *, tiling: bool | str | None = None, lean: bool = False
+) -> Iterator[np.ndarray]:
     """Decode latents (1, t, c, h, w), as the pipeline leaves them, into chunks of uint8 frames (n, H, W, 3).
+
+    `tiling`: False, True (diffusers' tiles, of the size set in the VAE) or "edge"; None: what the VAE says.
+    `lean`: with the lean decoder where it knows this VAE.
 
     Raises:
         InvalidFrames: the decoder gave NaN or infinities.
     """
     z = 1 / vae.config.scaling_factor * latents.permute(0, 2, 1, 3, 4).to(vae.dtype)
-    groups = _tiled(vae, z) if uses_tiles(vae, *z.shape[-2:]) else _untiled(vae, z)
+    height, width = (SCALE * side for side in z.shape[-2:])
+    kind = vae.use_tiling if tiling is None else tiling
+    laid = tiles.layout(kind, height, width, grid_of(vae))
+    lean = lean and usable(vae)
+    if not laid.tiled:
+        groups = _in_groups(vae, z, lean)
+    else:
+        groups = (_edge if kind == "edge" else _tiled)(vae, z, laid, lean)
     made = 0
     for chunk in groups:
         if not torch.isfinite(chunk).all():
@@ -53,53 +74,81 @@ def frame_groups(frames: int, batch: int) -> list[slice]:
     return [slice(batch * i + (remainder if i else 0), batch * (i + 1) + remainder) for i in range(groups)]
 
 
-def uses_tiles(vae: AutoencoderKLCogVideoX, height: int, width: int) -> bool:
-    """True when latents of this size are decoded in tiles."""
-    return vae.use_tiling and (width > vae.tile_latent_min_width or height > vae.tile_latent_min_height)
+def grid_of(vae: AutoencoderKLCogVideoX) -> tiles.Grid:
+    """The tiles that this VAE is set to."""
+    return tiles.Grid(
+        tile=(vae.tile_sample_min_height, vae.tile_sample_min_width),
+        overlap=(vae.tile_overlap_factor_height, vae.tile_overlap_factor_width),
+    )
 
 
-def tile_starts(vae: AutoencoderKLCogVideoX, height: int, width: int) -> tuple[range, range]:
-    """First rows and first columns of the tiles, in latents."""
-    tops = range(0, height, int(vae.tile_latent_min_height * (1 - vae.tile_overlap_factor_height)))
-    lefts = range(0, width, int(vae.tile_latent_min_width * (1 - vae.tile_overlap_factor_width)))
-    return tops, lefts
+def group_decoder(vae: AutoencoderKLCogVideoX, lean: bool) -> GroupDecoder:
+    """A decoder for the groups of one clip or tile, in order; it keeps the caches between them."""
+    if lean:
+        decoder = LeanDecoder(vae)
+
+        def decode_lean(z: Tensor, last: bool) -> Tensor:
+            with freed_pages_stay(z.device.type == "cpu"):
+                return decoder(z, last=last)
+
+        return decode_lean
+    cache: object = None
+
+    def decode_stock(z: Tensor, last: bool) -> Tensor:
+        nonlocal cache
+        frames, cache = _stock(vae, z, cache)
+        return frames
+
+    return decode_stock
 
 
 @torch.no_grad()
-def _decode_group(vae: AutoencoderKLCogVideoX, z: Tensor, cache: object) -> tuple[Tensor, object]:
+def _stock(vae: AutoencoderKLCogVideoX, z: Tensor, cache: object) -> tuple[Tensor, object]:
     if vae.post_quant_conv is not None:
         z = vae.post_quant_conv(z)
     frames, cache = vae.decoder(z, conv_cache=cache)
     return frames, cache
 
 
-def _untiled(vae: AutoencoderKLCogVideoX, z: Tensor) -> Iterator[Tensor]:
-    cache: object = None
-    for group in frame_groups(z.shape[2], vae.num_latent_frames_batch_size):
-        frames, cache = _decode_group(vae, z[:, :, group], cache)
-        yield frames
+def _in_groups(vae: AutoencoderKLCogVideoX, z: Tensor, lean: bool) -> Iterator[Tensor]:
+    """One clip or tile (1, c, t, h, w), group by group."""
+    decode = group_decoder(vae, lean)
+    groups = frame_groups(z.shape[2], vae.num_latent_frames_batch_size)
+    for group in groups:
+        yield decode(z[:, :, group], group is groups[-1])
 
 
-def _tiled(vae: AutoencoderKLCogVideoX, z: Tensor) -> Iterator[Tensor]:
+def _tiled(vae: AutoencoderKLCogVideoX, z: Tensor, laid: Layout, lean: bool) -> Iterator[Tensor]:
     """Each tile through all of time first: the caches of one tile at a time are on the device, not of all.
 
     Decoded tiles wait in main memory (the clip in pixels, and the overlaps) until their group is joined.
     """
-    height, width = z.shape[-2:]
-    tile_h, tile_w = vae.tile_latent_min_height, vae.tile_latent_min_width
-    tops, lefts = tile_starts(vae, height, width)
+    waiting = [
+        [[frames.cpu() for frames in _in_groups(vae, _cut(z, row, column), lean)] for column in laid.columns]
+        for row in laid.rows
+    ]
+    for index in range(len(waiting[0][0])):
+        yield _blend(vae, [[tile[index].to(z.device) for tile in row] for row in waiting])
+
+
+def _edge(vae: AutoencoderKLCogVideoX, z: Tensor, laid: Layout, lean: bool) -> Iterator[Tensor]:
+    """Tiles of full size, each added with its weights to a clip in main memory, in float32."""
     groups = frame_groups(z.shape[2], vae.num_latent_frames_batch_size)
-    waiting: dict[tuple[int, int], list[Tensor]] = {}
-    for top in tops:
-        for left in lefts:
-            cache: object = None
-            waiting[top, left] = []
-            for group in groups:
-                tile = z[:, :, group, top : top + tile_h, left : left + tile_w]
-                frames, cache = _decode_group(vae, tile, cache)
-                waiting[top, left].append(frames.cpu())
-    for index in range(len(groups)):
-        yield _blend(vae, [[waiting[top, left][index].to(z.device) for left in lefts] for top in tops])
+    height, width = (SCALE * side for side in z.shape[-2:])
+    clips: list[Tensor] = []
+    for row, down in zip(laid.rows, tiles.weights(laid.rows), strict=True):
+        for column, across in zip(laid.columns, tiles.weights(laid.columns), strict=True):
+            share = torch.tensor(down, device="cpu")[:, None] * torch.tensor(across, device="cpu")
+            for index, frames in enumerate(_in_groups(vae, _cut(z, row, column), lean)):
+                if len(clips) < len(groups):
+                    clips.append(torch.zeros(*frames.shape[:3], height, width, device="cpu"))
+                place = clips[index][..., row.start : row.end, column.start : column.end]
+                place += frames.float().cpu() * share
+    yield from clips
+
+
+def _cut(z: Tensor, row: tiles.Tile, column: tiles.Tile) -> Tensor:
+    return z[..., row.start // SCALE : row.end // SCALE, column.start // SCALE : column.end // SCALE]
 
 
 def _blend(vae: AutoencoderKLCogVideoX, rows: list[list[Tensor]]) -> Tensor:

@@ -21,10 +21,11 @@ from diffusers import (
 )
 from torch import Tensor
 
+from cogexp import tiles
 from cogexp.catalog import VARIANTS
 from cogexp.engine import magcache, optimize
 from cogexp.engine.caches import step_cache
-from cogexp.engine.decode import InvalidFrames, decode_stream, tile_starts, uses_tiles
+from cogexp.engine.decode import InvalidFrames, decode_stream, grid_of
 from cogexp.engine.denoise import Loop, OnStep, passes_of
 from cogexp.engine.models import DTYPES, MODELS
 from cogexp.nano import weights as nano_weights
@@ -125,11 +126,13 @@ def _loop(spec: RunSpec, embeddings: dict[str, Tensor], device: str) -> Iterator
 
 def decode(spec: RunSpec, latents: Tensor, device: str) -> Iterator[np.ndarray]:
     """Chunks of frames (n, H, W, 3) uint8, as soon as each is decoded."""
+    flags = spec.optimization
     with MODELS.on_device(("vae",), spec, device) as (vae,):
-        optimize.set_tiling(vae, spec.optimization.vae_tiling)
+        optimize.set_tiling(vae, flags.vae_tiling is True)
         # The 1.5 models denoise a few latent frames more than were asked for, at the front.
         wanted = (spec.resolution.frames - 1) // 4 + 1
-        yield from decode_stream(vae, latents[:, latents.shape[1] - wanted :].to(device))
+        latents = latents[:, latents.shape[1] - wanted :].to(device)
+        yield from decode_stream(vae, latents, tiling=flags.vae_tiling, lean=flags.lean_vae)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,12 +146,9 @@ class TileLines:
 def tile_lines(spec: RunSpec, device: str) -> TileLines:
     """Where the tiles of this spec's decoding meet, asked of the VAE itself."""
     vae = MODELS.part("vae", spec, device)
-    optimize.set_tiling(vae, spec.optimization.vae_tiling)
-    height, width = spec.resolution.height // 8, spec.resolution.width // 8
-    if not uses_tiles(vae, height, width):
-        return TileLines()
-    tops, lefts = tile_starts(vae, height, width)
-    return TileLines(rows=tuple(8 * y for y in tops[1:]), columns=tuple(8 * x for x in lefts[1:]))
+    size = spec.resolution
+    rows, columns = tiles.layout(spec.optimization.vae_tiling, size.height, size.width, grid_of(vae)).lines
+    return TileLines(rows=rows, columns=columns)
 
 
 def _first_frame(spec: RunSpec) -> Any:

@@ -5,6 +5,7 @@ Shapes: latent (t, c, h, w) as the transformer sees it. One multiply-add counts 
 
 from __future__ import annotations
 
+from cogexp import tiles
 from cogexp.catalog import Variant
 from cogexp.spec import RunSpec
 
@@ -60,13 +61,9 @@ def decode_tflop(variant: Variant, width: int, height: int, frames: int) -> floa
     return flop / 1e12 * (NANO_VAE_SHARE if variant.embedded else 1.0)
 
 
-def tile_overhead(width: int, height: int, tile: tuple[int, int], overlap: tuple[float, float]) -> float:
-    """Pixels decoded in tiles over pixels shown; sizes as (width, height) in pixels."""
-    decoded = 1.0
-    for length, side, share in ((width, tile[0], overlap[0]), (height, tile[1], overlap[1])):
-        stride = int(side // 8 * (1 - share)) * 8
-        decoded *= sum(min(side, length - start) for start in range(0, length, stride)) / length
-    return decoded
+def tile_overhead(tiling: bool | str, width: int, height: int) -> float:
+    """Pixels decoded over pixels shown: 1 without tiles."""
+    return tiles.layout(tiling, height, width).decoded_pixels / (width * height)
 
 
 def tflop(spec: RunSpec, variant: Variant) -> dict[str, float]:

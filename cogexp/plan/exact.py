@@ -26,10 +26,11 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 class Ledger(TorchDispatchMode):
-    """Adds up what is alive. Storages count, not tensors: a view costs nothing."""
+    """Adds up what is alive, with `device` only there. Storages count, not tensors: a view costs nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str | None = None) -> None:
         super().__init__()
+        self._device = device
         self.live = self.peak = 0
         self._held: set[int] = set()
 
@@ -37,7 +38,7 @@ class Ledger(TorchDispatchMode):
         """Count the tensor's storage until it is freed."""
         storage = tensor.untyped_storage()
         key = storage._cdata
-        if key in self._held:
+        if key in self._held or self._device not in (None, tensor.device.type):
             return
         size = -(-storage.nbytes() // 512) * 512
         self._held.add(key)
@@ -73,7 +74,9 @@ def activations(spec: RunSpec, variant: Variant) -> dict[str, float]:
     return {
         "encode": trace_text(variant, dtype),
         "denoise": step,
-        "decode": trace_decode(variant, size.width, size.height, size.frames, dtype, flags.vae_tiling),
+        "decode": trace_decode(
+            variant, size.width, size.height, size.frames, dtype, flags.vae_tiling, lean=flags.lean_vae
+        ),
     }
 
 
@@ -113,7 +116,13 @@ def trace_step(spec: RunSpec, variant: Variant, dtype: torch.dtype) -> float:
 
 
 def trace_decode(
-    variant: Variant, width: int, height: int, frames: int, dtype: torch.dtype, tiling: bool | str
+    variant: Variant,
+    width: int,
+    height: int,
+    frames: int,
+    dtype: torch.dtype,
+    tiling: bool | str,
+    lean: bool = False,
 ) -> float:
     """The clip through `cogexp.engine.decode`, as a run decodes it; GiB."""
     from cogexp.engine import decode
@@ -122,7 +131,7 @@ def trace_decode(
         vae = _vae(variant, tiling)
         z = torch.empty(1, (frames - 1) // 4 + 1, 16, height // 8, width // 8)
         with _replaced(decode, "to_uint8", lambda chunk: None), _counted(vae, z) as ledger:
-            for _ in decode.decode_stream(vae, z):
+            for _ in decode.decode_stream(vae, z, tiling=tiling, lean=lean):
                 pass
         return ledger.peak / memory.GIB
 
@@ -212,7 +221,7 @@ def _flash(
 @contextmanager
 def _counted(module: torch.nn.Module, *inputs: torch.Tensor) -> Iterator[Ledger]:
     """Count what is made inside the block and the inputs; weights, known before, are not activations."""
-    ledger = Ledger()
+    ledger = Ledger("cuda")
     for tensor in (*module.parameters(), *module.buffers()):
         ledger.hold(tensor)
     weights = ledger.live

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cogexp import catalog
+from cogexp import catalog, tiles
 from cogexp.catalog import Variant
 from cogexp.plan import compute
 from cogexp.spec import OptimizationSpec, RunSpec
@@ -22,20 +22,19 @@ T5_LEAF = 32128 * 4096  # the token embedding
 T5_ACTIVATION = 16.2e6  # elements, one prompt of 226 tokens
 VAE_LEAF = 512 * 512 * 27
 STEP_ELEMENTS = {"rope": 12.95, "sincos": 12.05}  # a step holds this many (B, N, d) tensors at its peak
-TILE = (360, 240)  # default tiles in pixels (width, height), and their overlaps
-TILE_OVERLAP = (1 / 5, 1 / 6)
 ENCODE_IMAGE = 2665  # elements a pixel, VAE encode of one frame
 NANO = {"text_encoder": 935_040, "vae": 2_088_883}  # parameters of the embedded model's parts
-NANO_VAE_ACTIVATION = 0.2  # its decoder's activations, as a share of the public one's
+# Its decoder's activations, as a share of the public one's.
+NANO_VAE_ACTIVATION = {"stock": 0.192, "2024": 0.192, "lean": 0.138}
 
-# Elements a pixel that the decoder holds at its peak, when 1, 3, or 5 and more latent frames are decoded (two
-# at a time, with the caches of the causal convolutions). "stock": diffusers 0.42, which also clones the input
-# of every 1x1x1 convolution into a cache that nobody reads. "2024": diffusers 0.31, before that. "lean": our
-# own without the clones and with norms in place.
-DECODERS: dict[str, tuple[float, float, float]] = {
-    "stock": (5175, 17185, 22895),
-    "2024": (5175, 17185, 18550),
-    "lean": (5175, 12000, 14400),
+# Elements a pixel that the decoder holds at its peak, when 1, 3, 5, or 7 and more latent frames are decoded
+# (two at a time, with the caches of the causal convolutions). "stock": diffusers 0.42, which also clones the
+# input of every 1x1x1 convolution into a cache that nobody reads. "2024": diffusers 0.31, before that.
+# "lean": `cogexp.engine.lean_vae`.
+DECODERS: dict[str, tuple[float, float, float, float]] = {
+    "stock": (5175, 17185, 22895, 22895),
+    "2024": (5175, 17185, 18550, 18550),
+    "lean": (1152, 6274, 8222, 9730),
 }
 # Tensors like a block's output that a step cache keeps between steps, for every block.
 CACHED_OUTPUTS = {"none": 0, "pab": 1, "fastercache": 2, "firstblock": 0.1, "taylorseer": 4}
@@ -66,8 +65,8 @@ class StageMemory:
 
 
 def decoder_of(flags: OptimizationSpec) -> str:
-    """Which entry of DECODERS the flags choose. (With a lean_vae flag: "lean" if flags.lean_vae.)"""
-    return "stock"
+    """Which entry of DECODERS the flags choose."""
+    return "lean" if flags.lean_vae else "stock"
 
 
 def weights(spec: RunSpec, variant: Variant) -> dict[str, float]:
@@ -151,13 +150,12 @@ def decode_gib(
     decoder: str = "stock",
 ) -> float:
     """The VAE's decoder at its peak. Tiled: one tile at a time, beside the clip put together so far."""
-    one, three, more = DECODERS[decoder]
     count = (frames - 1) // 4 + 1
-    elements = one if count < 3 else three if count < 5 else more
-    share = NANO_VAE_ACTIVATION if variant.embedded else 1.0
-    pixels, clip = width * height, 0
-    if tiling and (width > TILE[0] or height > TILE[1]):
-        pixels, clip = min(width, TILE[0]) * min(height, TILE[1]), 3 * frames * width * height
+    elements = DECODERS[decoder][min(count // 2, 3)]
+    share = NANO_VAE_ACTIVATION[decoder] if variant.embedded else 1.0
+    laid = tiles.layout(tiling, height, width)
+    clip = 3 * frames * width * height if laid.tiled and tiling is True else 0
+    pixels = laid.tile_pixels
     return (elements * pixels * share + clip) * BYTES[dtype] / GIB
 
 
@@ -178,7 +176,8 @@ def stages(spec: RunSpec, variant: Variant, *, decoder: str | None = None) -> di
     text = 0.0 if variant.embedded else T5_ACTIVATION * width / GIB
     step = step_gib(spec, variant) + step_extra_gib(spec, variant)
     if variant.image_to_video:
-        pixels = TILE[0] * TILE[1] if flags.vae_tiling else size.width * size.height
+        # Only diffusers' own tiles hold for the encoder, too.
+        pixels = tiles.layout(flags.vae_tiling is True, size.height, size.width).tile_pixels
         step = max(step, ENCODE_IMAGE * pixels * width / GIB)
     decode = decode_gib(
         variant, size.width, size.height, size.frames,

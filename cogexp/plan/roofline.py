@@ -32,8 +32,7 @@ def seconds(spec: RunSpec, variant: Variant, card: Card) -> dict[str, float]:
     if flags.layerwise_cast != "none":
         step += read_bytes / card.memory_gbps / 1e9
     decode = work["decode"] / throughput / DECODE_EFFICIENCY
-    if flags.vae_tiling:
-        decode *= compute.tile_overhead(size.width, size.height, memory.TILE, memory.TILE_OVERLAP)
+    decode *= compute.tile_overhead(flags.vae_tiling, size.width, size.height)
     prompts = 2 if spec.sampler.guidance > 1 else 1
     found = {"encode": work["encode"] / throughput, "denoise": step * spec.sampler.steps, "decode": decode}
     passes = {"encode": prompts, "denoise": spec.sampler.steps, "decode": max((size.frames - 1) // 8, 1)}

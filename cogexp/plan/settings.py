@@ -15,12 +15,15 @@ from cogexp.spec import OptimizationSpec, RunSpec
 # What may be changed to make a setting fit, gentlest first. A new flag is a line here and one in `memory`.
 AXES: dict[str, tuple[Any, ...]] = {
     "offload": ("none", "model", "group", "sequential"),
-    "vae_tiling": (False, True),
+    "lean_vae": (False, True),
+    # Of the two kinds of tiles the one without thin ones: as little memory, and no seam near the edge.
+    "vae_tiling": (False, "edge"),
     "layerwise_cast": ("none", "fp8"),
 }
 # Values that change the pixels, and how.
 APPROXIMATE = {
     ("vae_tiling", True): "tiles may leave a seam",
+    ("vae_tiling", "edge"): "tiles are normalised one by one",
     ("layerwise_cast", "fp8"): "weights rounded to 8 bits",
 }
 REFERENCE = "A100"  # relative times when no card is named

@@ -114,7 +114,8 @@ def test_auto_takes_nothing_where_all_fits_and_less_memory_where_it_does_not(car
         (23.6, "model", True),
         (15.7, "model", True),
         (8.0, "group", True),
-        (5.9, "group", False),
+        (5.9, "group", True),
+        (3.4, "group", False),
     ):
         card("NVIDIA card", gib)
         chosen = request_of(**auto)
@@ -163,12 +164,11 @@ def test_every_suggestion_takes_hold_on_the_embedded_model() -> None:
     for one in found:
         words = dict(word.removeprefix("optimization.").split("=") for word in one.overrides)
         flags: dict[str, Any] = {
-            key: value == "true" if key == "vae_tiling" else value for key, value in words.items()
+            key: value == "true" if key == "lean_vae" else value for key, value in words.items()
         }
         chosen = spec_of("nano", (512, 288, 9), dtype="float32", **flags)
         transformer = models.load_part("transformer", chosen.model, "cpu")
         _, notes = optimize.prepare("transformer", transformer, chosen.optimization, "cpu")
         assert ("optimization.layerwise_cast" in notes) == (flags.get("layerwise_cast") == "fp8")
-        optimize.set_tiling(models.load_part("vae", chosen.model, "cpu"), chosen.optimization.vae_tiling)
         said = optimize.optimization_notes(chosen, "cpu")
         assert ("optimization.offload" in said) == ("offload" in flags)

@@ -1,0 +1,197 @@
+"""The decoder of AutoencoderKLCogVideoX with a third to a half of its memory, and bit-equal output.
+
+The same modules are called on the same values in the same arithmetic as in diffusers' `forward` methods.
+Left out is what nobody reads (caches of 1x1x1 convolutions), what is held too long (the caches of the group
+before, a block's input after its last use) and what can be done in place (spatial norm, SiLU, residual sum).
+On a CPU the spatial norm's 1x1x1 convolutions run on the latents instead of on latents enlarged to the frame:
+nearest upsampling and a pointwise convolution commute. They do so there only where a probe finds the same
+bits; a GPU picks its kernels by size, so there they run as in diffusers.
+
+`standing` says whether the installed diffusers still is the one that is done over again here; when it is not,
+`decode_stream` uses diffusers' own decoder and the run's record says so.
+Shapes: b batch, c channels, t frames, h height, w width; z latents (b, 16, t, h, w).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKLCogVideoX
+from diffusers import __version__ as diffusers_version
+from torch import Tensor, nn
+
+from cogexp.engine import lean_fingerprint
+
+Box = list[Tensor]  # one tensor, handed over: whoever pops it holds the only reference and can free it
+
+
+@functools.lru_cache(maxsize=1)
+def problem() -> str | None:
+    """Why the installed diffusers cannot be decoded lean, or None."""
+    if lean_fingerprint.fingerprint() in lean_fingerprint.KNOWN:
+        return None
+    return f"the CogVideoX VAE of diffusers {diffusers_version} is not the one that the lean decoder knows"
+
+
+def usable(vae: AutoencoderKLCogVideoX) -> bool:
+    """True when this very VAE can be decoded lean: known code, known parts, not in training."""
+    if problem() is not None or vae.training:
+        return False
+    known = (*lean_fingerprint.CLASSES, nn.GroupNorm, nn.Conv2d, nn.SiLU, nn.Dropout, nn.ModuleList)
+    return all(type(part) in known for part in vae.decoder.modules())
+
+
+def standing() -> str:
+    """What a record says of lean_vae=true: that it took hold, or why not."""
+    reason = problem()
+    return "exact, with less memory" if reason is None else f"no effect: {reason}; diffusers' own decoder"
+
+
+class LeanDecoder:
+    """Decodes one clip (or one tile) group by group; what the next group needs is kept inside."""
+
+    def __init__(self, vae: AutoencoderKLCogVideoX) -> None:
+        self._vae = vae
+        self._kept: dict[nn.Module, Tensor] = {}
+        self._last = False
+
+    @torch.no_grad()
+    def __call__(self, z: Tensor, *, last: bool) -> Tensor:
+        """Latents of a group (b, 16, t, h, w) -> frames (b, 3, T, 8h, 8w) in -1..1; `last`: none follows."""
+        if self._vae.post_quant_conv is not None:
+            z = self._vae.post_quant_conv(z)
+        decoder, self._last = self._vae.decoder, last
+        box = [self._causal(decoder.conv_in, [z])]
+        for resnet in decoder.mid_block.resnets:
+            box = [self._resnet(resnet, box, z)]
+        for block in decoder.up_blocks:
+            for resnet in block.resnets:
+                box = [self._resnet(resnet, box, z)]
+            for upsampler in block.upsamplers or ():
+                box = [_upsample(upsampler, box)]
+        return self._causal(decoder.conv_out, [_activated(decoder.norm_out, box, z)])
+
+    def _resnet(self, block: Any, box: Box, z: Tensor) -> Tensor:
+        """Two halves of norm, SiLU and convolution, and the input around them."""
+        shortcut = box[0]
+        if block.in_channels != block.out_channels:
+            # First, not last as in diffusers: the input can then be freed inside the first norm.
+            layer = block.conv_shortcut
+            causal = block.use_conv_shortcut
+            shortcut = self._causal(layer, [shortcut]) if causal else _convolve(layer, shortcut)
+        made = self._half(block.norm1, block.conv1, box, z)
+        inner = [made]
+        del made
+        return self._half(block.norm2, block.conv2, inner, z).add_(shortcut)
+
+    def _half(self, norm: Any, convolution: Any, box: Box, z: Tensor) -> Tensor:
+        return self._causal(convolution, [_activated(norm, box, z)])
+
+    def _causal(self, convolution: Any, box: Box) -> Tensor:
+        """The last frames of the group before, or the first frame repeated, in front; then convolve."""
+        frames = box.pop()
+        reach = convolution.time_kernel_size - 1
+        if reach:
+            before = self._kept.pop(convolution, None)
+            front = [frames[:, :, :1]] * reach if before is None else [before]
+            frames = torch.cat([*front, frames], dim=2)
+            del front, before
+            if not self._last:
+                self._kept[convolution] = frames[:, :, -reach:].clone()
+        return _convolve(convolution.conv, frames)
+
+
+def _convolve(convolution: Any, frames: Tensor) -> Tensor:
+    """CogVideoXSafeConv3d, which cuts inputs of more than 2 GiB (in 16 bits) along time: the same pieces, but
+    one at a time, and never shorter than the kernel (there diffusers 0.42 raises: above 1.6 megapixels)."""
+    gib = frames.numel() * 2 / 1024**3
+    if gib <= 2 or "forward" in vars(convolution):  # with a hook on it, only its own forward has the weights
+        whole: Tensor = convolution(frames)
+        return whole
+    reach = convolution.kernel_size[0] - 1
+    size = max(-(-frames.shape[2] // (int(gib / 2) + 1)), reach + 1)
+    made = None
+    for start in range(0, frames.shape[2], size):
+        first = max(start - reach, 0)
+        piece = nn.Conv3d.forward(convolution, frames[:, :, first : start + size])
+        if made is None:
+            made = piece.new_empty(*piece.shape[:2], frames.shape[2] - reach, *piece.shape[3:])
+        made[:, :, first : first + piece.shape[2]] = piece
+        del piece
+    assert made is not None
+    return made
+
+
+def _activated(norm: Any, box: Box, z: Tensor) -> Tensor:
+    """SiLU(GroupNorm(x) * conv_y(z) + conv_b(z)), z enlarged to the size of x; all in one tensor."""
+    normed: Tensor = norm.norm_layer(box.pop())
+    spans = _spans(normed.shape[2])
+    if _pointwise_on_latents(norm, normed, z):
+        for convolution, apply in ((norm.conv_y.conv, Tensor.mul_), (norm.conv_b.conv, Tensor.add_)):
+            small = convolution(z)
+            for span in spans:
+                _broadcast(apply, normed[:, :, span], small[:, :, span])
+    else:
+        parts = [F.interpolate(z[:, :, span], size=normed[:, :, span].shape[-3:]) for span in spans]
+        enlarged = torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
+        del parts
+        normed.mul_(norm.conv_y.conv(enlarged))
+        normed.add_(norm.conv_b.conv(enlarged))
+    return F.silu(normed, inplace=True)
+
+
+def _spans(frames: int) -> tuple[slice, ...]:
+    """An odd number of frames has a first one that stands for itself, in latents as in frames."""
+    return (slice(0, 1), slice(1, None)) if frames > 1 and frames % 2 else (slice(None),)
+
+
+def _broadcast(apply: Any, frames: Tensor, small: Tensor) -> None:
+    """`apply` in place with each value of `small` on its block of frames, rows and columns (nearest)."""
+    times, tall, wide = (large // few for large, few in zip(frames.shape[2:], small.shape[2:], strict=True))
+    rows = small.repeat_interleave(wide, dim=4)  # columns written out: the inner loop stays contiguous
+    blocks = frames.unflatten(3, (-1, tall)).unflatten(2, (-1, times))
+    apply(blocks, rows[:, :, :, None, :, None])
+
+
+def _pointwise_on_latents(norm: Any, frames: Tensor, z: Tensor) -> bool:
+    """Whether the norm's convolutions may run before the upsampling: on a CPU, where bits are the same."""
+    if z.device.type != "cpu":
+        return False
+    spans = _spans(frames.shape[2])
+    whole = all(
+        large % few == 0
+        for span in spans
+        for large, few in zip(frames[:, :, span].shape[2:], z[:, :, span].shape[2:], strict=True)
+    )
+    return whole and _same_bits(z.shape[1], frames.shape[1], z.dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def _same_bits(channels: int, out_channels: int, dtype: torch.dtype) -> bool:
+    """Does a 1x1x1 convolution on the CPU give a pixel the same bits, whatever the size of the picture?"""
+    draw = torch.Generator().manual_seed(0)
+    weight, bias, small = (
+        torch.randn(shape, generator=draw).to(dtype)
+        for shape in ((out_channels, channels, 1, 1, 1), (out_channels,), (1, channels, 2, 6, 10))
+    )
+    size = (8, 48, 80)
+    before = F.interpolate(F.conv3d(small, weight, bias), size=size)
+    return torch.equal(before, F.conv3d(F.interpolate(small, size=size), weight, bias))
+
+
+def _upsample(upsampler: Any, box: Box) -> Tensor:
+    """CogVideoXUpsample3D: twice as tall and wide, with `compress_time` also twice as many frames (an odd
+    number's first stays one); then a 2-D convolution. Frames change places with channels while small."""
+    frames = box.pop().permute(0, 2, 1, 3, 4)  # (b, t, c, h, w)
+    if upsampler.compress_time and frames.shape[1] > 1:
+        parts = [frames[:, span] for span in _spans(frames.shape[1])]
+        parts[-1] = parts[-1].repeat_interleave(2, dim=1)
+        frames = torch.cat(parts, dim=1)
+        del parts
+    batch = frames.shape[0]
+    frames = F.interpolate(frames.flatten(0, 1), scale_factor=2.0)
+    frames = upsampler.conv(frames)
+    return frames.unflatten(0, (batch, -1)).permute(0, 2, 1, 3, 4).contiguous()

@@ -1,0 +1,156 @@
+"""Where the tiles of a tiled VAE decode lie. One place for everyone: engine, planner, detectors, inspection.
+
+Two kinds. `True` is diffusers' own `tiled_decode`: tiles begin every `tile * (1 - overlap)` latent rows and
+each is blended into the one before; the last one is whatever is left, often thin, and a thin tile has other
+group-norm statistics than the rest: that is the seam near the bottom edge. "edge" has tiles of full size
+only: the first begins at one edge of the frame, the last ends at the other, those between are spread evenly,
+and neighbours overlap by at least the share that was asked for.
+
+Rows and columns are pixels of the native frame, unless "latents" is said.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+SCALE = 8  # pixels a latent row or column
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Size of a tile (height, width) in pixels, and the least share of it that neighbours have in common."""
+
+    tile: tuple[int, int]
+    overlap: tuple[float, float]
+
+
+# What `enable_tiling()` makes of a VAE for 720x480, as all of CogVideoX have it.
+DEFAULT = Grid(tile=(240, 360), overlap=(1 / 6, 1 / 5))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """One tile on one axis. `start:end` is what it decodes, `blend:alone` is mixed with the tiles before,
+    `alone:until` comes from this tile only."""
+
+    start: int
+    end: int
+    blend: int
+    alone: int
+    until: int
+
+    @property
+    def latents(self) -> int:
+        """Latent rows or columns that the tile sees; few of them make other statistics than the rest."""
+        return (self.end - self.start) // SCALE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Tiles down the rows and across the columns; one of each when the frame is decoded whole."""
+
+    rows: tuple[Tile, ...]
+    columns: tuple[Tile, ...]
+
+    @property
+    def tiled(self) -> bool:
+        """False when one tile covers the frame."""
+        return len(self.rows) * len(self.columns) > 1
+
+    @property
+    def lines(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Rows and columns at which a tile begins inside the frame."""
+        return tuple(tile.start for tile in self.rows[1:]), tuple(tile.start for tile in self.columns[1:])
+
+    @property
+    def decoded_pixels(self) -> int:
+        """Pixels that are decoded in all; overlaps count as often as they are decoded."""
+        high, wide = (sum(t.end - t.start for t in axis) for axis in (self.rows, self.columns))
+        return high * wide
+
+    @property
+    def tile_pixels(self) -> int:
+        """Pixels of the largest tile: what decides the memory."""
+        high, wide = (max(t.end - t.start for t in axis) for axis in (self.rows, self.columns))
+        return high * wide
+
+
+def layout(kind: bool | str, height: int, width: int, grid: Grid = DEFAULT) -> Layout:
+    """The tiles of a frame with `optimization.vae_tiling` = `kind` (False, True, "edge")."""
+    sides = (height, width)
+    if not kind or all(side // SCALE <= tile // SCALE for side, tile in zip(sides, grid.tile, strict=True)):
+        return Layout(rows=(_whole(height),), columns=(_whole(width),))
+    along = _edge_tiles if kind == "edge" else _default_tiles
+    rows, columns = (along(*each) for each in zip(sides, grid.tile, grid.overlap, strict=True))
+    return Layout(rows=rows, columns=columns)
+
+
+def edge_starts(side: int, tile: int, overlap: int) -> list[int]:
+    """First latents of the fewest tiles of `tile` latents over `side`, neighbours sharing >= `overlap`."""
+    if tile >= side:
+        return [0]
+    gaps = -(-(side - tile) // max(tile - overlap, 1))
+    return [round(index * (side - tile) / gaps) for index in range(gaps + 1)]
+
+
+def weights(tiles: tuple[Tile, ...]) -> list[list[float]]:
+    """Blending weights of each tile at its own rows: ramps over what it shares with its neighbours, none at
+    the edges of the frame; at every row of the frame they add up to 1."""
+    total = [0.0] * max(tile.end for tile in tiles)
+    ramps = []
+    for index, tile in enumerate(tiles):
+        size = tile.end - tile.start
+        front = tiles[index - 1].end - tile.start if index else 0
+        back = tile.end - tiles[index + 1].start if index + 1 < len(tiles) else 0
+        ramp = [
+            min(1.0, (at + 0.5) / front if front else 1.0, (size - at - 0.5) / back if back else 1.0)
+            for at in range(size)
+        ]
+        ramps.append(ramp)
+        for at, value in enumerate(ramp, tile.start):
+            total[at] += value
+    return [
+        [value / total[at] for at, value in enumerate(ramp, tile.start)]
+        for ramp, tile in zip(ramps, tiles, strict=True)
+    ]
+
+
+def _whole(side: int) -> Tile:
+    return Tile(start=0, end=side, blend=0, alone=0, until=side)
+
+
+def _edge_tiles(side: int, tile_px: int, overlap: float) -> tuple[Tile, ...]:
+    tile = tile_px // SCALE
+    shared = math.ceil(round(tile * overlap, 6))
+    starts = [SCALE * start for start in edge_starts(side // SCALE, tile, shared)]
+    size = min(SCALE * tile, side)
+    made: list[Tile] = []
+    for index, start in enumerate(starts):
+        until = starts[index + 1] if index + 1 < len(starts) else side
+        alone = min(made[-1].end, until) if made else start
+        made.append(Tile(start=start, end=start + size, blend=start, alone=alone, until=until))
+    return tuple(made)
+
+
+def _default_tiles(side: int, tile_px: int, overlap: float) -> tuple[Tile, ...]:
+    """In the integer arithmetic of `AutoencoderKLCogVideoX.tiled_decode`."""
+    latents, tile, extent = side // SCALE, tile_px // SCALE, int(tile_px * overlap)
+    limit = tile_px - extent
+    made: list[Tile] = []
+    for index, first in enumerate(range(0, latents, int(tile * (1 - overlap)))):
+        last = min(first + tile, latents)
+        begin, size = index * limit, (last - first) * SCALE
+        before = made[-1].end - made[-1].start if made else 0
+        mixed = min(extent, size, before)
+        until = begin + min(limit, size)
+        made.append(
+            Tile(
+                start=first * SCALE,
+                end=last * SCALE,
+                blend=begin,
+                alone=min(begin + mixed, until),
+                until=until,
+            )
+        )
+    return tuple(made)
