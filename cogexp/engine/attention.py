@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from diffusers.models.attention_dispatch import attention_backend, dispatch_attention_fn
 from diffusers.models.embeddings import apply_rotary_emb
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -73,8 +74,6 @@ class Processor:
 def attend(query: Tensor, key: Tensor, value: Tensor, kernel: str) -> Tensor:
     """softmax(q k^T / sqrt(64)) v on (b, heads, tokens, 64), by `kernel`."""
     if kernel in PACKAGES:
-        from diffusers.models.attention_dispatch import dispatch_attention_fn
-
         swapped = (part.transpose(1, 2) for part in (query, key, value))
         return dispatch_attention_fn(*swapped, backend=PACKAGES[kernel]).transpose(1, 2)
     with sdpa_kernel(TORCH[kernel]) if kernel in TORCH else nullcontext():
@@ -104,7 +103,8 @@ def kernel_that_runs(kernel: str, device: str, dtype: torch.dtype) -> str:
     """
     probe = torch.ones(1, 2, 128, 64, device=device, dtype=dtype)
     try:
-        with Operations() as seen:
+        # diffusers looks whether a package is there only where its backend is switched on.
+        with attention_backend(PACKAGES.get(kernel, "native")), Operations() as seen:
             attend(probe, probe, probe, kernel)
     except (RuntimeError, ValueError, ImportError) as error:
         line = " ".join(str(error).split())[:160]

@@ -62,8 +62,9 @@ def install(name: str, module: Any, offload: str, device: torch.device) -> str:
     if folder:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     apply_group_offloading(
-        # T5 keeps its blocks one level further down.
-        module.encoder if by_block and name == "text_encoder" else module,
+        # T5 keeps its blocks one level further down, and its embedding under two names: hooked under both,
+        # what goes to disk second is the memory that the first one has left.
+        module.encoder if name == "text_encoder" else module,
         onload_device=device,
         offload_device=torch.device("cpu"),
         offload_type="block_level" if by_block else "leaf_level",
