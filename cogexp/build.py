@@ -190,9 +190,9 @@ def _model(
         from cogexp.nano import weights as nano_weights
 
         revision = nano_weights.fingerprint()
-        if not nano_weights.trained():
+        if notice := nano_weights.notice():
             weights = "random"
-            resolved["model.weights"] = "the embedded model is not trained yet: seeded random weights"
+            resolved["model.weights"] = notice
     if weights == "random" and not variant.embedded:
         resolved["model.weights"] = "random: memory and speed are real, the pictures are noise"
         source = revision = None

@@ -56,7 +56,8 @@ NANO_CONFIG: dict[str, dict[str, Any]] = {
     # 240x360 px, overlaps 1/6 and 1/5), so that default tiling at 512x288 tears where the real one does,
     # and because other tiles can decode to a wrong size (288x512 would return 522 columns).
     "vae": {
-        "block_out_channels": (16, 32, 32, 64),
+        # 16 channels at half size too: after the same CPU time 0.3 dB ahead of 32, and faster to decode.
+        "block_out_channels": (16, 16, 32, 64),
         "down_block_types": ("CogVideoXDownBlock3D",) * 4,
         "up_block_types": ("CogVideoXUpBlock3D",) * 4,
         "layers_per_block": 1,

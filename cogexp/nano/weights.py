@@ -16,7 +16,7 @@ from typing import Any
 MAX_SEQUENCE_LENGTH = 48
 RANDOM_SEED = 0
 # Raised when shapes, vocabulary or the random initialization change: old latents then no longer belong.
-ARCH_VERSION = 2
+ARCH_VERSION = 3
 FOLDER = Path(__file__).parent / "weights"
 # The parts with weights that make a clip. The scorer (clip.safetensors) has its own loader.
 PARTS = ("text_encoder", "transformer", "vae")
@@ -33,21 +33,47 @@ def undertrained_file(folder: Path = FOLDER) -> Path:
     return folder / "undertrained.safetensors"
 
 
+def trained_parts(folder: Path = FOLDER) -> tuple[str, ...]:
+    """Which of PARTS have trained weights that can be used.
+
+    Text encoder and transformer were trained together on this VAE's latents, so they count only as a whole.
+    """
+    there = tuple(part for part in PARTS if weight_file(part, folder).is_file())
+    return there if len(there) == len(PARTS) else tuple(part for part in there if part == "vae")
+
+
 def trained(folder: Path = FOLDER) -> bool:
     """Whether every part that makes a clip has shipped weights; without them the clip is an abstract one."""
-    return all(weight_file(part, folder).is_file() for part in PARTS)
+    return trained_parts(folder) == PARTS
+
+
+def notice(folder: Path = FOLDER) -> str | None:
+    """One line that says what of the embedded model is not trained yet; None when all of it is."""
+    parts = trained_parts(folder)
+    if parts == PARTS:
+        return None
+    if not parts:
+        return "the embedded model is not trained yet: seeded random weights"
+    rest = " and ".join(part.replace("_", " ") for part in reversed(PARTS) if part not in parts)
+    return f"the embedded model's {', '.join(parts)} is trained, its {rest} not yet: seeded random weights"
 
 
 def fingerprint(folder: Path = FOLDER, *, undertrained: bool = False) -> str:
-    """What the model is, for identities and store keys: a hash of its weights or 'random-<seed>-v<n>'."""
+    """What the model is, for identities and store keys.
+
+    'random-<seed>-v<n>' without weights, 'nano-<hash>-v<n>' with all of them, 'nano-vae-<hash>-random-...'
+    while only some parts are trained; the hash is of the files in use.
+    """
     random = f"random-{RANDOM_SEED}-v{ARCH_VERSION}"
-    if not trained(folder):
+    parts = trained_parts(folder)
+    if not parts:
         return random
-    files = [weight_file(part, folder) for part in PARTS]
-    if undertrained and undertrained_file(folder).is_file():
+    files = [weight_file(part, folder) for part in parts]
+    if undertrained and parts == PARTS and undertrained_file(folder).is_file():
         files.append(undertrained_file(folder))
     digests = "".join(_file_digest(file) for file in files)
-    return f"nano-{hashlib.sha256(digests.encode()).hexdigest()[:12]}-v{ARCH_VERSION}"
+    code = hashlib.sha256(digests.encode()).hexdigest()[:12]
+    return f"nano-{code}-v{ARCH_VERSION}" if parts == PARTS else f"nano-{'-'.join(parts)}-{code}-{random}"
 
 
 def _file_digest(path: Path) -> str:
@@ -77,22 +103,20 @@ def components(
 ) -> dict[str, Any]:
     """The asked parts, float32 on the CPU, in eval mode, ready for CogVideoXPipeline.
 
-    All three parts with weights come from the shipped files, or all three from the seeded random
-    generator: a trained denoiser over a random decoder would show nothing. `undertrained` takes the early
-    denoiser and its text encoder. Raises ValueError for an unknown part, FileNotFoundError when the weak
-    model is asked for and not shipped.
+    `trained_parts` come from the shipped files, the others from the seeded random generator; `notice` says
+    which. `undertrained` takes the early denoiser and its text encoder. Raises ValueError for an unknown
+    part, FileNotFoundError when the weak model is asked for and not shipped.
     """
     from cogexp.nano import arch
 
     names = arch.check_components(which)
-    if undertrained and not undertrained_file(folder).is_file():
+    if undertrained and not (trained(folder) and undertrained_file(folder).is_file()):
         raise FileNotFoundError(f"{undertrained_file(folder)}: not shipped; use nano.undertrained=false")
-    if not trained(folder):
-        return arch.build(RANDOM_SEED, names)
+    usable = trained_parts(folder)
     early = _undertrained_states(folder) if undertrained else {}
-    parts = {name: load_part(name, folder, early.get(name)) for name in names if name in PARTS}
-    plain = arch.build(RANDOM_SEED, [name for name in names if name not in PARTS])
-    return {name: parts.get(name, plain.get(name)) for name in names}
+    parts = {name: load_part(name, folder, early.get(name)) for name in names if name in usable}
+    rest = arch.build(RANDOM_SEED, [name for name in names if name not in usable])
+    return {name: parts.get(name, rest.get(name)) for name in names}
 
 
 def _undertrained_states(folder: Path) -> dict[str, dict[str, Any]]:

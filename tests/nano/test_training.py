@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from cogexp.nano.training.clip import ClipTask
 from cogexp.nano.training.dit import DitTask, noised, rotary
 from cogexp.nano.training.judge import JudgeTask
 from cogexp.nano.training.lean import lean
-from cogexp.nano.training.loop import Schedule, train
+from cogexp.nano.training.loop import Schedule, optimizer_of, train
+from cogexp.nano.training.muon import Muon, orthogonalized
 from cogexp.nano.training.plans import PLANS, Look, look_at
 from cogexp.nano.training.renderer import Renderer
 from cogexp.nano.training.vae import VaeTask, psnr_db, to_pixels
@@ -132,7 +134,7 @@ def test_pixels_reach_both_ends():
 def test_schedule():
     schedule = Schedule(steps=100, peak=1.0, warmup=10, cooldown=0.5)
     rates = [schedule.rate(checkpoint.Progress(step=step)) for step in (0, 9, 50, 75, 99)]
-    assert rates == pytest.approx([0.1, 1.0, 1.0, 0.5, 0.1])
+    assert rates == pytest.approx([0.1, 1.0, 1.0, 0.5, 0.02])
     timed = Schedule(steps=100, peak=1.0, minutes=2)
     assert timed.share(checkpoint.Progress(step=5, seconds=30)) == 0.25
     looks = (Look(until=0.5, batch=1, sizes=((64, 64),)), Look(until=1.0, batch=2, sizes=((64, 64),)))
@@ -155,6 +157,38 @@ def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
     }
     with pytest.raises(FloatingPointError, match="clip: the loss is nan"):
         _train(task, tmp_path / "clip")
+
+
+@pytest.mark.parametrize("shape", [(16, 64), (64, 16), (16, 8, 3, 3)])
+def test_orthogonalized_is_near_the_polar_factor(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    ours = orthogonalized(matrix).flatten(1)
+    values = torch.linalg.svdvals(ours)
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+    u, _, v = torch.linalg.svd(matrix.flatten(1), full_matrices=False)
+    assert torch.nn.functional.cosine_similarity(ours.flatten(), (u @ v).flatten(), dim=0) > 0.97
+
+
+def test_the_other_groups_step_as_adamw_does():
+    ours, theirs = (torch.nn.Parameter(torch.linspace(-1, 1, 12)) for _ in range(2))
+    mine = Muon([{"params": [ours], "lr": 0.01, "weight_decay": 0.1}])
+    reference = torch.optim.AdamW([theirs], lr=0.01, betas=(0.9, 0.98), weight_decay=0.1)
+    for step in range(5):
+        for parameter, optimizer in ((ours, mine), (theirs, reference)):
+            parameter.grad = torch.sin(parameter.detach() * 3 + step)
+            optimizer.step()
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_muon_takes_the_kernels_inside():
+    task = VaeTask(replace(TINY, vae=replace(TINY.vae, muon=0.02)), 0, CPU)
+    groups = optimizer_of(task).param_groups
+    sizes = {bool(group.get("orthogonal")): len(group["params"]) for group in groups if group["params"]}
+    everything = sum(len(group["params"]) for group in groups)
+    assert everything == sum(1 for _ in task.modules["vae"].parameters())
+    assert sizes[True] > 30
+    assert not any(p is task.modules["vae"].encoder.conv_in.conv.weight for p in groups[-1]["params"])
 
 
 def test_four_bits_keep_the_values_near():

@@ -31,7 +31,7 @@ def test_import_needs_no_torch():
 
 def test_without_files_the_weights_are_random_and_say_so(tmp_path):
     assert not weights.trained(tmp_path)
-    assert weights.fingerprint(tmp_path) == "random-0-v2"
+    assert weights.fingerprint(tmp_path) == "random-0-v3"
     vae = weights.components(["vae"], tmp_path)["vae"]
     twin = arch.build(weights.RANDOM_SEED, ["vae"])["vae"]
     assert all(torch.equal(a, b) for a, b in zip(vae.parameters(), twin.parameters(), strict=True))
@@ -70,6 +70,32 @@ def test_two_of_three_files_are_not_a_trained_model(tmp_path):
     _ship(tmp_path)
     weights.weight_file("vae", tmp_path).unlink()
     assert not weights.trained(tmp_path)
+    assert weights.trained_parts(tmp_path) == (), "a denoiser means nothing without the VAE of its latents"
+    assert weights.fingerprint(tmp_path) == "random-0-v3"
+
+
+def test_a_trained_vae_is_used_while_the_denoiser_is_still_random(tmp_path):
+    built = _ship(tmp_path)
+    assert weights.notice(tmp_path) is None
+    whole = weights.fingerprint(tmp_path)
+    weights.weight_file("transformer", tmp_path).unlink()
+    assert weights.trained_parts(tmp_path) == ("vae",)
+    loaded, random = weights.components(folder=tmp_path), arch.build(weights.RANDOM_SEED, weights.PARTS)
+    for part, source in (("vae", built), ("transformer", random), ("text_encoder", random)):
+        pairs = zip(loaded[part].parameters(), source[part].parameters(), strict=True)
+        assert all(torch.equal(a, b.half().float() if part == "vae" else b) for a, b in pairs), part
+    assert weights.notice(tmp_path) == (
+        "the embedded model's vae is trained, its transformer and text encoder not yet: seeded random weights"
+    )
+    code = weights.fingerprint(tmp_path)
+    assert code.startswith("nano-vae-")
+    assert code.endswith("-random-0-v3")
+    assert code != whole
+    weights.weight_file("text_encoder", tmp_path).unlink()
+    assert weights.fingerprint(tmp_path) == code, "an unused file is no part of the model"
+    _ship(tmp_path, seed=4)
+    weights.weight_file("transformer", tmp_path).unlink()
+    assert weights.fingerprint(tmp_path) != code
 
 
 def test_a_file_that_does_not_fit_is_refused(tmp_path):

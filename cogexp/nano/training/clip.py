@@ -25,6 +25,7 @@ class ClipTask:
 
     name = "clip"
     weight_decay = 0.05
+    edges: tuple[str, ...] = ("embed", "projection")
 
     def __init__(self, plan: Plan, seed: int, device: torch.device) -> None:
         self.plan, self.seed, self.device = plan, seed, device

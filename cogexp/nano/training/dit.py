@@ -77,6 +77,7 @@ class DitTask:
 
     name = "dit"
     weight_decay = 0.01
+    edges: tuple[str, ...] = ("shared", "embed", "bias", "proj_out", "norm")
 
     def __init__(self, plan: Plan, seed: int, device: torch.device, vae: Any) -> None:
         self.plan, self.seed, self.device = plan, seed, device

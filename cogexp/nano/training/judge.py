@@ -19,6 +19,7 @@ class JudgeTask:
 
     name = "judge"
     weight_decay = 0.02
+    edges: tuple[str, ...] = ("stem", "heads")
 
     def __init__(self, plan: Plan, seed: int, device: torch.device) -> None:
         self.plan, self.seed, self.device = plan, seed, device

@@ -1,7 +1,7 @@
 """The VAE's arithmetic with less work and the same result (to rounding), for training.
 
 1. The spatial norm upsamples the latent and then applies two 1x1 convolutions; nearest upsampling and a 1x1
-   convolution commute, so the convolutions run at latent size.
+   convolution commute, so the convolutions run at latent size, and the repeated rows are broadcast, not made.
 2. A single frame is padded in time with itself, so its 3-D convolution is a 2-D one with the kernel summed
    over time.
 """
@@ -30,22 +30,29 @@ def lean(vae: Any) -> Any:
     return vae
 
 
-def _upsample(latent: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Nearest, the first frame on its own when the number of frames is odd, as the stock norm does."""
-    size = like.shape[-3:]
-    if size[0] > 1 and size[0] % 2 == 1:
-        first = F.interpolate(latent[:, :, :1], size=(1, *size[1:]))
-        rest = F.interpolate(latent[:, :, 1:], size=(size[0] - 1, *size[1:]))
-        return torch.cat([first, rest], dim=2)
-    return F.interpolate(latent, size=size)
+def _row_of(frames: int, kept: int) -> torch.Tensor:
+    """Which of the `kept` latent frames each frame takes: the first on its own when their number is odd."""
+    if frames > 1 and frames % 2 == 1:
+        rest = torch.arange(frames - 1) * (kept - 1) // (frames - 1) + 1
+        return torch.cat([torch.zeros(1, dtype=torch.long), rest])
+    return torch.arange(frames) * kept // frames
+
+
+def _widened(latent: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """(b, c, t', h', w') -> (b, c, t, h', 1, w): nearest in time and along rows, for broadcasting."""
+    frames, kept = like.shape[2], latent.shape[2]
+    if frames != kept:
+        latent = latent.index_select(2, _row_of(frames, kept).to(latent.device))
+    return latent.repeat_interleave(like.shape[-1] // latent.shape[-1], -1)[..., None, :]
 
 
 def _spatial_norm(
     self: Any, f: torch.Tensor, zq: torch.Tensor, conv_cache: dict[str, Any] | None = None
 ) -> tuple[torch.Tensor, dict[str, Any]]:
-    """norm(f) * conv_y(zq) + conv_b(zq): f (b, c, t, h, w), zq (b, 16, t', h', w')."""
-    scale, shift = self.conv_y.conv(zq), self.conv_b.conv(zq)
-    return self.norm_layer(f) * _upsample(scale, f) + _upsample(shift, f), {}
+    """norm(f) * conv_y(zq) + conv_b(zq): f (b, c, t, h, w), zq (b, 16, t', h', w'), h a multiple of h'."""
+    scale, shift = _widened(self.conv_y.conv(zq), f), _widened(self.conv_b.conv(zq), f)
+    rows = self.norm_layer(f).unflatten(3, (zq.shape[3], -1))
+    return torch.addcmul(shift, rows, scale).view(f.shape), {}
 
 
 def _causal_conv(

@@ -19,15 +19,17 @@ from torch import nn
 
 from cogexp.nano.training import checkpoint
 from cogexp.nano.training.checkpoint import Tensors
+from cogexp.nano.training.muon import Muon
 from cogexp.nano.training.orders import Batch, Order
 from cogexp.nano.training.renderer import Renderer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How long and how fast: rate `peak`, warmed up, constant, then down to a tenth over the last part.
+    """How long and how fast: rate `peak`, warmed up, constant, then down to a fiftieth over the last part.
 
     minutes: when given, the whole training of this part takes so long, over all calls, whatever `steps`.
+    muon: Muon's rate at the peak for the kernels inside the network; 0 leaves them to AdamW.
     """
 
     steps: int
@@ -36,6 +38,7 @@ class Schedule:
     warmup: int = 100
     cooldown: float = 0.3
     average_decay: float = 0.998
+    muon: float = 0.0
 
     def share(self, progress: checkpoint.Progress) -> float:
         """0 at the beginning, 1 when done."""
@@ -44,7 +47,7 @@ class Schedule:
 
     def rate(self, progress: checkpoint.Progress) -> float:
         """The learning rate at this point."""
-        down = min(1.0, max((1.0 - self.share(progress)) / self.cooldown, 0.1))
+        down = min(1.0, max((1.0 - self.share(progress)) / self.cooldown, 0.02))
         return self.peak * min((progress.step + 1) / self.warmup, 1.0) * down
 
 
@@ -56,6 +59,8 @@ class Task(Protocol):
     schedule: Schedule
     weight_decay: float
     device: torch.device
+    # Parameters whose names contain one of these are left to AdamW: first and last layers, embeddings.
+    edges: tuple[str, ...]
 
     def order(self, step: int, share: float) -> Order:
         """What batch `step` shows; share: how far the training is, 0..1."""
@@ -75,16 +80,30 @@ def generator(device: torch.device, *numbers: int) -> torch.Generator:
     return torch.Generator(device).manual_seed(seed)
 
 
-def optimizer_of(task: Task) -> torch.optim.AdamW:
-    """AdamW; vectors (biases, norms) are not decayed."""
-    parameters = [p for module in task.modules.values() for p in module.parameters() if p.requires_grad]
+def optimizer_of(task: Task) -> torch.optim.Optimizer:
+    """Muon where the schedule says so, else AdamW; vectors (biases, norms) are not decayed.
+
+    A group's 'gain' is its rate over the schedule's.
+    """
+    named = [pair for module in task.modules.values() for pair in module.named_parameters()]
+    inside = [p for n, p in named if p.ndim > 1 and not any(edge in n for edge in task.edges)]
+    if not task.schedule.muon:
+        inside = []
+    taken = {id(p) for p in inside}
+    rest = [p for _, p in named if id(p) not in taken]
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": task.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in rest if p.ndim > 1], "weight_decay": task.weight_decay, "gain": 1.0},
+        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0, "gain": 1.0},
     ]
-    return torch.optim.AdamW(
-        groups, lr=task.schedule.peak, betas=(0.9, 0.98), fused=task.device.type == "cuda"
-    )
+    peak = task.schedule.peak
+    if inside:
+        gain = task.schedule.muon / peak
+        # Decay is a share of the rate: the larger rate would decay more.
+        groups.append(
+            {"params": inside, "weight_decay": task.weight_decay / gain, "gain": gain, "orthogonal": True}
+        )
+        return Muon(groups)
+    return torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98), fused=task.device.type == "cuda")
 
 
 def train(
@@ -162,7 +181,7 @@ class _Run:
         """One optimizer step and one of the average."""
         rate = self.task.schedule.rate(self.progress)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["gain"]
         with torch.autocast(self.task.device.type, torch.bfloat16, enabled=self.task.device.type == "cuda"):
             losses = self.task.loss(self.progress.step, batch)
         losses["loss"].backward()

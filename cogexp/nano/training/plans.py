@@ -67,12 +67,13 @@ PLANS: dict[str, Plan] = {
     ),
     "cpu": Plan(
         entropy=0.0,
-        vae=Schedule(steps=12000, peak=1e-3, warmup=100),
+        vae=Schedule(steps=9000, peak=2e-3, muon=0.02, cooldown=0.5),
         vae_looks=(
-            Look(until=0.35, batch=4, sizes=(NATIVE,), crop=(1, 64, 64), cuts=2),
-            Look(until=0.50, batch=2, sizes=(NATIVE,), crop=(1, 128, 128), cuts=2),
-            Look(until=0.85, batch=2, sizes=(NATIVE,), crop=(9, 64, 64), cuts=1),
-            Look(until=1.00, batch=1, sizes=(NATIVE,), crop=(9, 128, 128), cuts=1),
+            Look(until=0.20, batch=2, sizes=(NATIVE,), crop=(1, 64, 64), cuts=4),
+            Look(until=0.70, batch=1, sizes=(NATIVE,), crop=(9, 64, 64), cuts=2),
+            Look(until=0.90, batch=1, sizes=(NATIVE,), crop=(9, 96, 128)),
+            # Nearly whole pictures at the end: the group norms see other statistics there.
+            Look(until=1.00, batch=1, sizes=(NATIVE,), crop=(9, 160, 256)),
         ),
         clip=Schedule(steps=8000, peak=1e-3, warmup=200),
         clip_batch=64,

@@ -13,6 +13,9 @@ from cogexp.nano.words import PLACES
 from cogexp.nano.world import land, sky, woods
 from cogexp.nano.world.shapes import Image, over, split_alpha
 
+# At entropy 0 all behind the animals is this much out of focus (a share of the height): eyes go to the
+# animals, and a small VAE spends its bits on them. At entropy 1 everything is sharp.
+_DEFOCUS = 0.0045
 # Layers kept from clip to clip, most recently used: a low-entropy world has few.
 _KEPT = 80
 
@@ -85,8 +88,17 @@ def _pan_ground(picture: Image, ground: Image, pan_px: float, margin: int) -> No
     picture[first:] = cv2.remap(ground, columns, np.ascontiguousarray(lines), cv2.INTER_LINEAR)
 
 
-def _layer(rgba: Image, first: int, parallax: float) -> Layer:
+def _softened(image: Image, sigma: float) -> Image:
+    """Out of focus; premultiplied layers may be blurred as they are."""
+    return cv2.GaussianBlur(image, (0, 0), sigma) if sigma > 0.2 else image
+
+
+def _layer(rgba: Image, first: int, parallax: float, sigma: float = 0.0) -> Layer:
     """Keep only the rows that hold something."""
+    above = min(first, ceil(3 * sigma))
+    # A crest that starts at the first row needs room to fade into.
+    rgba, first = cv2.copyMakeBorder(rgba, above, 0, 0, 0, cv2.BORDER_CONSTANT), first - above
+    rgba = _softened(rgba, sigma)
     filled = np.flatnonzero(rgba[..., 3].any(axis=1))
     low, high = (int(filled[0]), int(filled[-1]) + 1) if len(filled) else (0, 1)
     rgb, inverse_alpha = split_alpha(rgba[low:high])
@@ -103,14 +115,15 @@ def backdrop(
     wide = width + 2 * margin
     side = 0.22 if land_index(place) % 2 else 0.76
     lamp = side + looseness * float(rng.uniform(-0.12, 0.12))
-    heaven = sky.paint_sky(time, width, height, lamp, rng, looseness)
-    ridges = tuple(_layer(*row) for row in land.ridges(place, time, wide, height, rng))
+    sigma = _DEFOCUS * height * (1 - looseness)
+    heaven = _softened(sky.paint_sky(time, width, height, lamp, rng, looseness), sigma)
+    ridges = tuple(_layer(*row, sigma) for row in land.ridges(place, time, wide, height, rng))
     seen = cv2.copyMakeBorder(heaven, 0, 0, margin, margin, cv2.BORDER_REPLICATE)
     for ridge in ridges:
         over(seen[ridge.first : ridge.first + ridge.rgb.shape[0]], ridge.rgb, ridge.inverse_alpha)
-    floor = land.ground(place, time, wide, height, rng, seen)
+    floor = _softened(land.ground(place, time, wide, height, rng, seen), sigma)
     trees = tuple(
-        _layer(rgba, 0, parallax) for rgba, parallax in woods.tree_rows(place, time, wide, height, rng)
+        _layer(rgba, 0, parallax, sigma) for rgba, parallax in woods.tree_rows(place, time, wide, height, rng)
     )
     front = _layer(woods.foreground(place, time, wide, height, rng), 0, woods.FRONT_PARALLAX)
     seen[height - floor.shape[0] :] = floor

@@ -1,0 +1,75 @@
+"""The optimizer: Muon for the kernels inside a network, AdamW for everything else, in one state.
+
+Muon (K. Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) replaces the momentum of a matrix by
+its nearest semi-orthogonal matrix, so that every direction of a layer learns equally fast. In probes of two
+CPU-minutes it was about 0.6 dB ahead of AdamW on the VAE after as many steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+# Coefficients of the quintic iteration, from the same source: singular values end between 0.7 and 1.2.
+_A, _B, _C = 3.4445, -4.7750, 2.0315
+_ITERATIONS = 5
+_MOMENTUM = 0.95
+
+
+def orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
+    """About the nearest semi-orthogonal matrix (Newton-Schulz); kernels (o, i, ...) count as (o, i * ...)."""
+    flat = matrix.flatten(1)
+    tall = flat.shape[0] > flat.shape[1]
+    x = flat.T if tall else flat
+    x = x / (x.norm() + 1e-7)
+    for _ in range(_ITERATIONS):
+        gram = x @ x.T
+        x = _A * x + (_B * gram + _C * gram @ gram) @ x
+    return (x.T if tall else x).reshape(matrix.shape)
+
+
+class Muon(torch.optim.Optimizer):
+    """Groups with 'orthogonal': True step by Muon, the others by AdamW (betas 0.9, 0.98).
+
+    Each group has 'lr' and 'weight_decay'. Muon's step is scaled by sqrt(max(1, rows/columns)).
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
+        super().__init__(groups, {"lr": 1e-3, "weight_decay": 0.0, "orthogonal": False})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """One step of every group; parameters without a gradient stay."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                if group["orthogonal"]:
+                    self._muon(parameter, group["lr"])
+                else:
+                    self._adam(parameter, group["lr"])
+
+    def _muon(self, parameter: torch.Tensor, rate: float) -> None:
+        state = self.state[parameter]
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        momentum = state["momentum"].lerp_(parameter.grad, 1 - _MOMENTUM)
+        # Nesterov: look one step ahead.
+        update = orthogonalized(torch.lerp(parameter.grad, momentum, _MOMENTUM))
+        columns = parameter[0].numel()
+        parameter.add_(update, alpha=-rate * max(1.0, len(parameter) / columns) ** 0.5)
+
+    def _adam(self, parameter: torch.Tensor, rate: float) -> None:
+        state = self.state[parameter]
+        if not state:
+            state["step"] = torch.zeros(())
+            state["first"], state["second"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        state["step"] += 1
+        step = state["step"].item()
+        first = state["first"].lerp_(parameter.grad, 0.1)
+        second = state["second"].mul_(0.98).addcmul_(parameter.grad, parameter.grad, value=0.02)
+        scale = (second / (1 - 0.98**step)).sqrt_().add_(1e-8)
+        parameter.addcdiv_(first, scale, value=-rate / (1 - 0.9**step))
