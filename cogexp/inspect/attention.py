@@ -7,7 +7,7 @@ text and video tokens, and keeps no row of scores. Shapes: H heads, N tokens (te
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -16,7 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-BUDGET = 80 * 2**20  # bytes that the pieces worked on at once may take
+BUDGET = (
+    64 * 2**20
+)  # bytes of a piece's queries, keys and their rotation; what is alive at once is about twice that
 FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION]
 
 
@@ -49,14 +51,27 @@ def word_mass(
     at_once = max(1, budget // (tokens * width * (3 * query.element_size() + 16)))
     for first in range(0, heads, at_once):
         some = slice(first, min(first + at_once, heads))
-        asked = _turned(query[some, text:], rotary)[None]
-        keys = key[some].clone()
-        keys[:, text:] = _turned(key[some, text:], rotary)
-        for index, value in enumerate(values):
-            part = slice(index * width, min((index + 1) * width, len(columns)))
-            for rows, weighted in _attend(asked, keys[None], value, budget):
-                mass[rows, part] += weighted[0].float().sum(0)[:, : part.stop - part.start]
+        _add(mass, query[some], key[some], values, text, rotary, budget)
     return mass / heads
+
+
+def _add(
+    mass: Tensor,
+    query: Tensor,
+    key: Tensor,
+    values: list[Tensor],
+    text: int,
+    rotary: tuple[Tensor, Tensor] | None,
+    budget: int,
+) -> None:
+    """Add the mass of some heads. A function of its own: its tensors are gone before the next heads come."""
+    width, columns = key.shape[-1], mass.shape[1]
+    asked = _turned(query[:, text:], rotary)[None]
+    keys = key if rotary is None else torch.cat([key[:, :text], _turned(key[:, text:], rotary)], dim=1)
+    for index, value in enumerate(values):
+        part = slice(index * width, min((index + 1) * width, columns))
+        for rows, weighted in _attend(asked, keys[None], value, budget):
+            mass[rows, part] += weighted[0, ..., : part.stop - part.start].float().sum(0)
 
 
 def _indicators(columns: Sequence[Sequence[int]], tokens: int, width: int, like: Tensor) -> list[Tensor]:
@@ -80,7 +95,7 @@ def _turned(x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
     return turned
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, budget: int) -> list[tuple[slice, Tensor]]:
+def _attend(query: Tensor, key: Tensor, value: Tensor, budget: int) -> Iterator[tuple[slice, Tensor]]:
     """Attention in one piece where a kernel keeps no scores, else in rows whose scores fit the budget."""
     values = value.expand(*key.shape[:2], -1, -1).contiguous()
     rows = query.shape[2]
@@ -88,11 +103,15 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, budget: int) -> list[tupl
         only_fused: AbstractContextManager[Any] = sdpa_kernel(FUSED) if query.is_cuda else nullcontext()
         try:
             with only_fused:
-                return [(slice(0, rows), F.scaled_dot_product_attention(query, key, values))]
+                whole = F.scaled_dot_product_attention(query, key, values)
         except RuntimeError as error:
             if "kernel" not in str(error).lower():
                 raise
+        else:
+            yield slice(0, rows), whole
+            return
     # Scores in float32, their softmax and a copy of it.
     step = max(1, budget // (12 * key.shape[1] * key.shape[2]))
-    pieces = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
-    return [(some, F.scaled_dot_product_attention(query[:, :, some], key, values)) for some in pieces]
+    for start in range(0, rows, step):
+        some = slice(start, min(start + step, rows))
+        yield some, F.scaled_dot_product_attention(query[:, :, some], key, values)
