@@ -143,6 +143,7 @@ def test_what_has_no_value_is_not_a_zero(tmp_path: Path) -> None:
     assert numbers == {
         "native/clip_score": 27.125,
         "upscaled/clip_score": 27.5,
+        "delivered/clip_score": 27.5,
         "native/artifact_score": 0.75,
         "stage/denoise_seconds": 12.5,
         "stage/denoise_cached": 1,
@@ -296,7 +297,12 @@ def test_a_run_is_read_back_whole(logged: dict[str, Any]) -> None:
     assert summary["status"] == "ok"
     assert summary["skipped/native/lpips_adjacent"] == "no AlexNet; run: cogexp fetch"
     assert summary["native/artifact_level"] == "suspect"
-    assert not [key for key in summary if key.startswith("per_frame/") or key == "native/lpips_adjacent"]
+    assert "native/lpips_adjacent" not in summary
+    worst = {key: value for key, value in summary.items() if key.startswith("per_frame/")}
+    assert worst == {
+        "per_frame/native/clip_score": {"min": 27.0},
+        "per_frame/native/warp_error": {"max": 0.5},
+    }
 
 
 def test_its_group_and_curves_are_there(logged: dict[str, Any]) -> None:
@@ -314,7 +320,7 @@ def test_its_group_and_curves_are_there(logged: dict[str, Any]) -> None:
 
 def test_its_media_and_record_are_copied(logged: dict[str, Any]) -> None:
     (run,) = inspect(logged["ok"].folder, "--summary")
-    shown = {key: value for key, value in run["summary"].items() if isinstance(value, dict)}
+    shown = {k: v for k, v in run["summary"].items() if isinstance(v, dict) and "_type" in v}
     assert {key: (value["_type"], Path(value["path"]).suffix) for key, value in shown.items()} == {
         "video/native": ("video-file", ".mp4"),
         "video/upscaled": ("video-file", ".mp4"),
@@ -374,7 +380,7 @@ def test_a_hanging_service_is_left_behind(
     tracker = make_tracker("offline", project="p", entity=None, folder=tmp_path / "out", say=said.append)
     start(tracker, example_spec())
     monkeypatch.setattr("cogexp.tracking.wandb_tracker.FINISH_SECONDS", 0.2)
-    monkeypatch.setattr("cogexp.tracking.wandb_tracker._log_all", lambda *_: time.sleep(1.0))
+    monkeypatch.setattr("cogexp.tracking.wandb_tracker.log_all", lambda *_: time.sleep(1.0))
     began = time.monotonic()
     tracked = tracker.finish(example_record(tmp_path / "run"), tmp_path / "run")
     assert time.monotonic() - began < 0.9

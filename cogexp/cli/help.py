@@ -14,6 +14,7 @@ COMMANDS = {
     "optimize": "search for the best setting under constraints, with Optuna; goes on where it stopped",
     "agent": "runs of a W&B sweep in one process that keeps its model:  python -m cogexp agent SWEEP_ID",
     "report": "one HTML file from many runs:  python -m cogexp report outputs",
+    "dashboard": "the study in W&B: workspace, report, table:  python -m cogexp dashboard outputs --dry-run",
     "export": "all runs as a table for other tools:  python -m cogexp export outputs --to csv",
     "explain": "who made the fault of a run:  python -m cogexp explain RUN",
     "fetch": "download and check everything a setting needs, once; then it all works offline",
@@ -208,6 +209,25 @@ examples
   python -m cogexp report outputs
   python -m cogexp report outputs maximize=clip_score where='tear.level!=certain' --out report.html
   python -m cogexp report outputs --grid upscaler resolution prompt=wolves
+"""
+
+DASHBOARD = """\
+usage: python -m cogexp dashboard [DIR] [study=NAME] [maximize=METRIC ...] [entity=NAME] [project=cogexp]
+                                  [--dry-run]
+
+The study in W&B: a workspace (runs grouped by resolution; quality, tear, memory and seconds against width;
+parallel coordinates; native and upscaled clips side by side; run comparer), a report with the decision, and
+one table with a row and the clips of each run. Panels refer to what these runs log. Prints the addresses.
+The runs themselves are there when they were tracked online, or after: wandb sync outputs/wandb/offline-run-*
+
+--dry-run   write DIR/reports/wandb-workspace.json and wandb-report.json, checked by wandb-workspaces' own
+            models; needs no login and no network
+
+Takes the words of pick. Needs wandb-workspaces: pip install 'cogexp[dashboard]'.
+
+examples
+  python -m cogexp dashboard outputs --dry-run
+  python -m cogexp dashboard outputs study=quick entity=my-team
 """
 
 EXPORT = """\

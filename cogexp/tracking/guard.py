@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from cogexp.provenance import redact
 
 T = TypeVar("T")
+GONE = ("MailboxClosedError", "HandleAbandonedError")
 
 
 class Hung(Exception):
@@ -46,8 +47,8 @@ def within(seconds: float, work: Callable[[], T]) -> Outcome[T]:
 
 def broke_service(fault: Exception) -> bool:
     """Whether W&B's service process is gone or hangs: only a new one will answer again."""
-    # The last one is of an internal module, so it is known by its name.
-    return isinstance(fault, (Hung, ConnectionError)) or type(fault).__name__ == "MailboxClosedError"
+    # The last ones are of internal modules, so they are known by their names.
+    return isinstance(fault, (Hung, ConnectionError)) or type(fault).__name__ in GONE
 
 
 def line(error: BaseException) -> str:

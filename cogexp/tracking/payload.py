@@ -29,6 +29,12 @@ SHORT_NAMES = {
     "prompt.negative": "negative_prompt",
     "seed": "seed",
 }
+# The metrics' own directions, repeated here because tracking stands below them; a test compares.
+HIGHER_IS_BETTER = {
+    "clip_score": True, "clip_consistency": True, "clip_iqa": True, "subject_consistency": True,
+    "background_consistency": True, "motion_smoothness": True, "temporal_flickering": True,
+    "lpips_adjacent": False, "warp_error": False, "warp_error_raft": False, "tear": False,
+}  # fmt: skip
 EXIT_CODES = {"ok": 0, "failed": 1, "oom": 1, "interrupted": 255}  # W&B shows 255 as a run stopped by hand
 VIDEO_SUFFIXES, IMAGE_SUFFIXES = (".mp4",), (".png", ".jpg", ".jpeg")
 
@@ -59,9 +65,13 @@ def after(record: Record) -> dict[str, Any]:
 def numbers(record: Record) -> dict[str, float]:
     """Scores, artifact scores, and costs by stage and in all. What has no value is not there: never a 0.
 
-    The total counts a reused stage with what it cost when it ran, so that runs of a sweep compare.
+    'delivered/<metric>' is the score of the clip that the setting gives its user, so that settings with and
+    without an upscaler lie on one axis. The total counts a reused stage with what it cost when it ran, so
+    that runs of a sweep compare.
     """
     found: dict[str, float | None] = dict(record.scores)
+    side = f"{delivered(record)}/"
+    found |= {f"delivered/{k.removeprefix(side)}": v for k, v in record.scores.items() if k.startswith(side)}
     for clip, artifact in record.artifacts.items():
         if isinstance(artifact, Mapping):
             found[f"{clip}/artifact_score"] = artifact.get("score")
@@ -74,6 +84,26 @@ def numbers(record: Record) -> dict[str, float]:
     found["cost/seconds"] = sum(spent) if spent else None
     # A bool (stage/<name>_cached) becomes 0 or 1, which W&B can plot.
     return {key: value + 0 for key, value in found.items() if isinstance(value, (int, float))}
+
+
+def delivered(record: Record) -> str:
+    """'upscaled' where the setting upscales, else 'native'."""
+    upscaler = record.spec.get("upscaler")
+    name = upscaler.get("name", "none") if isinstance(upscaler, Mapping) else "none"
+    return "native" if name == "none" else "upscaled"
+
+
+def goals(record: Record) -> dict[str, str]:
+    """{'per_frame/native/clip_score': 'min', 'per_frame/native/warp_error': 'max'}: which frame is the worst.
+
+    A curve's summary is its worst frame; curves of metrics without a better direction have none.
+    """
+    found = {}
+    for key in record.per_frame:
+        metric = key.rpartition("/")[2]
+        if metric in HIGHER_IS_BETTER:
+            found[f"per_frame/{key}"] = "min" if HIGHER_IS_BETTER[metric] else "max"
+    return found
 
 
 def texts(record: Record) -> dict[str, str]:
@@ -104,14 +134,16 @@ def curves(record: Record) -> list[dict[str, float]]:
 
 
 def media(record: Record) -> dict[str, tuple[str, str]]:
-    """{'video/native': ('video', 'native.mp4'), 'image/tear': ('image', 'tear.png')}, by suffix."""
+    """{'video/native': ('video', 'native.mp4'), 'image/tear': ('image', 'tear.png')}, by suffix.
+
+    A name that has a section of its own ('inspect/text-00') keeps it.
+    """
     found = {}
     for name, file in record.files.items():
         suffix = file[file.rfind(".") :].lower()
-        if suffix in VIDEO_SUFFIXES:
-            found[f"video/{name}"] = ("video", file)
-        elif suffix in IMAGE_SUFFIXES:
-            found[f"image/{name}"] = ("image", file)
+        for kind, suffixes in (("video", VIDEO_SUFFIXES), ("image", IMAGE_SUFFIXES)):
+            if suffix in suffixes:
+                found[name if "/" in name else f"{kind}/{name}"] = (kind, file)
     return found
 
 

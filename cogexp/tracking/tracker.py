@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cogexp.record import Record
+from cogexp.tracking.study_table import StudyTable
 
 MODES = ("auto", "online", "offline", "off")
 WANDB_MODES = {  # the values of WANDB_MODE: what they mean here
@@ -43,6 +44,9 @@ class Tracker(Protocol):
     def progress(self, stage: str, seconds: float) -> None:
         """`stage` of the run started last is done and took `seconds`."""
 
+    def study(self, table: StudyTable) -> Tracked:
+        """Show the runs of a study as one table."""
+
     def finish(self, record: Record, folder: Path) -> Tracked:
         """Show what the record and the files in the run's `folder` hold, and close the run."""
 
@@ -57,6 +61,10 @@ class NullTracker:
 
     def progress(self, stage: str, seconds: float) -> None:
         """Nothing to show."""
+
+    def study(self, table: StudyTable) -> Tracked:
+        """Nothing was tracked."""
+        return Tracked()
 
     def finish(self, record: Record, folder: Path) -> Tracked:
         """Nothing was tracked."""

@@ -5,7 +5,6 @@ A fault of W&B never hurts a run: each is told once in one line, and the record 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +12,20 @@ from time import monotonic
 from typing import Any
 
 from cogexp.provenance import redact
-from cogexp.record import RECORD_FILE, Record
+from cogexp.record import Record
 from cogexp.tracking import payload
 from cogexp.tracking.guard import Hung, broke_service, line, within
 from cogexp.tracking.online import prepare_environment, why_offline
+from cogexp.tracking.study_table import StudyTable
 from cogexp.tracking.tracker import Tracked
+from cogexp.tracking.wandb_log import log_all, log_table
 
 INIT_SECONDS = 10.0
 OPEN_SECONDS = 30.0  # the probe, a server that is silent, and then the opening offline
 PROGRESS_SECONDS = 5.0
 UPLOAD_SECONDS = 20.0  # W&B gives up on uploads then; they stay on disk for `wandb sync`
 FINISH_SECONDS = 28.0  # and this is when we stop waiting for W&B itself
+TABLE_SECONDS = 300.0  # a study's table holds many clips, and no next run waits for it
 RENEW_SECONDS = 3.0
 RETRY_SECONDS = 600.0  # a server that failed is not tried again before
 TAG_LENGTH = 64
@@ -78,7 +80,7 @@ class WandbTracker:
             return Tracked(problem="the run was not opened in W&B")
         mode = "offline" if run.settings.mode == "offline" else "online"
         where = Path(run.settings.sync_dir)
-        done = within(FINISH_SECONDS, lambda: _log_all(run, record, folder))
+        done = within(FINISH_SECONDS, lambda: log_all(run, record, folder))
         problem = "; ".join(done.value or []) or None
         if done.fault:
             late = isinstance(done.fault, TimeoutError)
@@ -89,6 +91,28 @@ class WandbTracker:
             later = f"`wandb sync {where}` uploads it later"
             self._say(f"W&B: {problem}; the record on disk has everything, and {later}")
         return Tracked(mode=mode, url=run.url if mode == "online" else None, folder=where, problem=problem)
+
+    def study(self, table: StudyTable) -> Tracked:
+        """Show the table as a run of its own, in the study's group, of type 'study'. Bounded in time."""
+        plan = _Plan(
+            run_id=table.run_id, config={"study": table.name, "runs": len(table.rows)}, study=table.name,
+            name=f"study: {table.name}", tags=(), kind="study",
+        )  # fmt: skip
+        opened = within(OPEN_SECONDS, lambda: self._open(plan))
+        run = opened.value
+        if opened.fault or run is None:
+            why = line(opened.fault) if opened.fault else "the run was not opened in W&B"
+            self._say(f"W&B: the study's table is not tracked: {why}")
+            return Tracked(problem=why)
+        mode = "offline" if run.settings.mode == "offline" else "online"
+        where, url = Path(run.settings.sync_dir), run.url if mode == "online" else None
+        fault = within(TABLE_SECONDS + 10, lambda: log_table(run, table)).fault
+        problem = line(fault) if fault else None
+        if fault and broke_service(fault):
+            self._renew()
+        if problem:
+            self._say(f"W&B: the study's table: {problem}; `wandb sync {where}` uploads it later")
+        return Tracked(mode=mode, url=url, folder=where, problem=problem)
 
     def _open(self, plan: _Plan) -> Any:
         prepare_environment(self._folder)
@@ -128,7 +152,7 @@ class WandbTracker:
             mode=mode,
             reinit="create_new",
             init_timeout=INIT_SECONDS,
-            finish_timeout=UPLOAD_SECONDS,
+            finish_timeout=UPLOAD_SECONDS if plan.kind == "run" else TABLE_SECONDS,
             finish_timeout_raises=True,
             login_timeout=1,
             console="off",
@@ -138,9 +162,11 @@ class WandbTracker:
         )
         run = wandb.init(
             project=self._project, entity=self._entity, dir=str(self._folder), id=plan.run_id, name=plan.name,
-            config={**plan.config, "run_id": plan.run_id}, group=plan.study, job_type="run", tags=plan.tags,
-            settings=settings,
+            config={**plan.config, "run_id": plan.run_id}, group=plan.study, job_type=plan.kind,
+            tags=plan.tags, settings=settings,
         )  # fmt: skip
+        if plan.kind != "run":
+            return run
         run.define_metric("frame", hidden=True, summary="none")
         run.define_metric("per_frame/*", step_metric="frame", summary="none")
         run.summary.update({"status": "running"})
@@ -169,43 +195,4 @@ class _Plan:
     study: str | None
     name: str
     tags: tuple[str, ...]
-
-
-def _log_all(run: Any, record: Record, folder: Path) -> list[str]:
-    """Log the record and its files, finish the run in any case; problems with single files, a line each."""
-    problems: list[str] = []
-    try:
-        _log(run, record, folder, problems)
-    finally:
-        run.finish(exit_code=payload.EXIT_CODES[record.status])
-    return problems
-
-
-def _log(run: Any, record: Record, folder: Path, problems: list[str]) -> None:
-    run.config.update(payload.after(record), allow_val_change=True)
-    run.log({**payload.numbers(record), **_media(record, folder, problems)})
-    for row in payload.curves(record):
-        run.log(row)
-    run.summary.update(payload.texts(record))
-    if record.status != "ok":
-        run.tags = (*(run.tags or ()), record.status)
-    if (folder / RECORD_FILE).is_file():
-        # A copy: W&B would link to the file, which a repeated run replaces and a moved folder loses.
-        copy = shutil.copy(folder / RECORD_FILE, run.dir)
-        run.save(copy, base_path=run.dir, policy="now")
-
-
-def _media(record: Record, folder: Path, problems: list[str]) -> dict[str, Any]:
-    """W&B's videos and images of the run's files. A file that cannot be shown is a problem, not an end."""
-    import wandb
-
-    shown: dict[str, Any] = {}
-    for key, (kind, file) in payload.media(record).items():
-        try:
-            if kind == "video":
-                shown[key] = wandb.Video(str(folder / file), format="mp4")
-            else:
-                shown[key] = wandb.Image(str(folder / file))
-        except (OSError, ValueError, wandb.Error) as error:
-            problems.append(f"{file} is not shown ({line(error)})")
-    return shown
+    kind: str = "run"
