@@ -22,6 +22,7 @@ CACHE_SPEEDUP = {  # published for 5b at 720x480: huggingface/diffusers pull req
     "fastercache": 245.9 / 159.0,
     "firstblock": 1.3,  # no figure is published for CogVideoX: it depends on the threshold and the clip
     "taylorseer": 1.3,
+    "magcache": 1.3,
 }
 
 
@@ -34,6 +35,11 @@ def latent_frames(variant: Variant, frames: int) -> int:
 def latent_shape(variant: Variant, width: int, height: int, frames: int) -> tuple[int, int, int, int]:
     """(t, c, h, w) of the latents."""
     return latent_frames(variant, frames), LATENT_CHANNELS, height // 8, width // 8
+
+
+def prompts(spec: RunSpec) -> int:
+    """Texts that guide a step: with and without the prompt, or the prompt alone."""
+    return 2 if spec.sampler.guidance > 1 else 1
 
 
 def text_tokens(variant: Variant) -> int:
@@ -69,7 +75,7 @@ def tile_overhead(tiling: bool | str, width: int, height: int) -> float:
 def tflop(spec: RunSpec, variant: Variant) -> dict[str, float]:
     """TFLOP of a run by stage (encode, denoise, decode); upscaling is not counted."""
     size = spec.resolution
-    batch = 2 if spec.sampler.guidance > 1 else 1
+    batch = prompts(spec)
     count = tokens(variant, size.width, size.height, size.frames)
     step = step_tflop(variant, count, batch)
     return {

@@ -93,10 +93,10 @@ def trace_text(variant: Variant, dtype: torch.dtype) -> float:
 
 
 def trace_step(spec: RunSpec, variant: Variant, dtype: torch.dtype) -> float:
-    """One forward pass of the transformer, batch 2 with guidance and 1 without; GiB."""
+    """One forward pass of the transformer, batch 2 with guidance that is not split, else 1; GiB."""
     from diffusers import CogVideoXTransformer3DModel
 
-    size, batch = spec.resolution, 2 if spec.sampler.guidance > 1 else 1
+    size, batch = spec.resolution, memory.batch_of(spec)
     frames, _, height, width = compute.latent_shape(variant, size.width, size.height, size.frames)
     with _fake(dtype):
         module = CogVideoXTransformer3DModel(**_configs(variant)["transformer"]).eval()

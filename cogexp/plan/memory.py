@@ -12,18 +12,12 @@ from dataclasses import dataclass
 from cogexp import catalog, tiles
 from cogexp.catalog import Variant
 from cogexp.plan import compute
+from cogexp.plan.weights import BYTES, GIB, leaves, resident, weights
 from cogexp.spec import OptimizationSpec, RunSpec
 
-GIB = 2**30
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-
-T5_WO_PARAMETERS = 24 * 4096 * 10240  # kept in float32 when a checkpoint is loaded in float16
-T5_LEAF = 32128 * 4096  # the token embedding
 T5_ACTIVATION = 16.2e6  # elements, one prompt of 226 tokens
-VAE_LEAF = 512 * 512 * 27
 STEP_ELEMENTS = {"rope": 12.95, "sincos": 12.05}  # a step holds this many (B, N, d) tensors at its peak
 ENCODE_IMAGE = 2665  # elements a pixel, VAE encode of one frame
-NANO = {"text_encoder": 935_040, "vae": 2_088_883}  # parameters of the embedded model's parts
 # Its decoder's activations, as a share of the public one's.
 NANO_VAE_ACTIVATION = {"stock": 0.192, "2024": 0.192, "lean": 0.138}
 
@@ -37,7 +31,7 @@ DECODERS: dict[str, tuple[float, float, float, float]] = {
     "lean": (1152, 6274, 8222, 9730),
 }
 # Tensors like a block's output that a step cache keeps between steps, for every block.
-CACHED_OUTPUTS = {"none": 0, "pab": 1, "fastercache": 2, "firstblock": 0.1, "taylorseer": 4}
+CACHED_OUTPUTS = {"none": 0, "pab": 1, "fastercache": 2, "firstblock": 0.1, "taylorseer": 4, "magcache": 0.05}
 # What the allocator reserves for each allocated byte of activations: 20.91/12.45 and 5.41/3.59 GB for the VAE
 # (huggingface/diffusers pull request 9333). For the other stages an estimate.
 RESERVED = {"encode": 1.2, "denoise": 1.2, "decode": 1.6, "upscale": 1.2}
@@ -69,74 +63,33 @@ def decoder_of(flags: OptimizationSpec) -> str:
     return "lean" if flags.lean_vae else "stock"
 
 
-def weights(spec: RunSpec, variant: Variant) -> dict[str, float]:
-    """GiB of each part's weights with these flags: text_encoder, transformer, vae."""
-    size, flags = BYTES[spec.model.dtype], spec.optimization
-    if variant.embedded:
-        text, vae = NANO["text_encoder"] * size, NANO["vae"] * size
-    else:
-        text, vae = catalog.TEXT_ENCODER_PARAMETERS * size, catalog.VAE_PARAMETERS * size
-        if spec.model.dtype == "float16" and spec.model.weights == "pretrained":
-            text += T5_WO_PARAMETERS * 2
-    parameters, dim, layers = variant.transformer_parameters, variant.model_dim, variant.layers
-    if flags.fuse_qkv:  # the fused matrices stand beside the separate ones
-        parameters += 3 * layers * dim**2
-    transformer = parameters * size
-    if flags.layerwise_cast == "fp8":
-        # Everything but names with "norm", and those hold the large AdaLN layers: two of 512 -> 6d a block.
-        kept = 2 * layers * 513 * 6 * dim + 2 * 513 * dim + 4096 * dim
-        transformer = kept * size + (parameters - kept)
-    return {"text_encoder": text / GIB, "transformer": transformer / GIB, "vae": vae / GIB}
-
-
-def leaves(spec: RunSpec, variant: Variant) -> dict[str, float]:
-    """GiB of the largest single layer of each part."""
-    if variant.embedded:
-        return dict.fromkeys(("text_encoder", "transformer", "vae"), 0.001)
-    size = BYTES[spec.model.dtype]
-    linear = 4 * variant.model_dim**2
-    elements = {"text_encoder": T5_LEAF, "transformer": linear, "vae": VAE_LEAF}
-    return {part: count * size / GIB for part, count in elements.items()}
-
-
-def resident(spec: RunSpec, variant: Variant, stage: str) -> float:
-    """GiB of weights on the GPU during a stage. Parts are loaded when a stage first needs them, and stay."""
-    held, flags = weights(spec, variant), spec.optimization
-    needed: tuple[str, ...] = {"encode": ("text_encoder",), "denoise": ("transformer",)}.get(stage, ("vae",))
-    if stage == "denoise" and variant.image_to_video:
-        needed = ("transformer", "vae")
-    if flags.offload == "none":
-        order = ("text_encoder", "transformer", "vae")
-        return sum(held[part] for part in order[: 1 + max(order.index(part) for part in needed)])
-    if flags.offload == "model":
-        return sum(held[part] for part in needed)
-    # Group offload by leaves with a stream loads the next layer while one computes.
-    at_once = 2 if flags.offload == "group" else 1
-    return at_once * max(leaves(spec, variant)[part] for part in needed)
+def batch_of(spec: RunSpec) -> int:
+    """Clips in one pass through the transformer: two with guidance, unless it is split."""
+    return 2 if spec.sampler.guidance > 1 and not spec.optimization.split_cfg else 1
 
 
 def step_gib(spec: RunSpec, variant: Variant) -> float:
     """One denoising step: k * B * N * d, and the embeddings of the prompts."""
-    batch = 2 if spec.sampler.guidance > 1 else 1
-    text = batch * compute.text_tokens(variant) * (192 if variant.embedded else 4096)
+    text = compute.prompts(spec) * compute.text_tokens(variant) * (192 if variant.embedded else 4096)
     # Rotation is computed in float32: from 16 bits that makes a copy, from float32 it does not.
     copies = STEP_ELEMENTS["sincos" if spec.model.dtype == "float32" else variant.positions]
-    return copies * _tensor_gib(spec, variant) + text * BYTES[spec.model.dtype] / GIB
+    tensors = copies * batch_of(spec) * _tensor_gib(spec, variant)
+    return tensors + text * BYTES[spec.model.dtype] / GIB
 
 
 def step_extra_gib(spec: RunSpec, variant: Variant) -> float:
-    """What flags add to a step: outputs that a step cache keeps; with fp8 storage one layer widened."""
+    """What flags add to a step: outputs that a step cache keeps of all passes; one layer widened."""
     flags = spec.optimization
-    kept = CACHED_OUTPUTS[flags.cache] * variant.layers * _tensor_gib(spec, variant)
-    widened = leaves(spec, variant)["transformer"] if flags.layerwise_cast == "fp8" else 0.0
-    return kept + widened
+    kept = CACHED_OUTPUTS[flags.cache] * variant.layers * compute.prompts(spec) * _tensor_gib(spec, variant)
+    widened = flags.layerwise_cast == "fp8" or flags.quantize not in ("none", "int8dq", "fp8")
+    return kept + (leaves(spec, variant)["transformer"] if widened else 0.0)
 
 
 def _tensor_gib(spec: RunSpec, variant: Variant) -> float:
-    """One (B, N, d) tensor."""
-    batch, size = 2 if spec.sampler.guidance > 1 else 1, spec.resolution
+    """One (1, N, d) tensor."""
+    size = spec.resolution
     count = compute.tokens(variant, size.width, size.height, size.frames)
-    return batch * count * variant.model_dim * BYTES[spec.model.dtype] / GIB
+    return count * variant.model_dim * BYTES[spec.model.dtype] / GIB
 
 
 def decode_gib(
@@ -216,7 +169,10 @@ def host_gib(spec: RunSpec, variant: Variant, device: str) -> float:
     if device == "cpu":
         activations = max(stage.activations_gib for stage in stages(spec, variant).values())
         return 3 + sum(held.values()) + activations
-    return 3 + (max(held.values()) if spec.optimization.offload == "none" else sum(held.values()))
+    if spec.optimization.offload == "text":
+        return 3 + held["text_encoder"] + held["transformer"]  # one waits while the other one loads
+    one_at_a_time = spec.optimization.offload in ("none", "group-disk")
+    return 3 + (max(held.values()) if one_at_a_time else sum(held.values()))
 
 
 def plain_peak_gib(variant: Variant, width: int, height: int, frames: int) -> float:

@@ -10,12 +10,14 @@ from typing import Any
 from cogexp.catalog import VARIANTS, Variant
 from cogexp.plan import cards, measured, memory, roofline
 from cogexp.plan.cards import Card
+from cogexp.rules import TOGETHER
 from cogexp.spec import OptimizationSpec, RunSpec
 
 # What may be changed to make a setting fit, gentlest first. A new flag is a line here and one in `memory`.
 AXES: dict[str, tuple[Any, ...]] = {
-    "offload": ("none", "model", "group", "sequential"),
+    "offload": ("none", "text", "model", "group-block", "group", "sequential"),
     "lean_vae": (False, True),
+    "split_cfg": (False, True),
     # Of the two kinds of tiles the one without thin ones: as little memory, and no seam near the edge.
     "vae_tiling": (False, "edge"),
     "layerwise_cast": ("none", "fp8"),
@@ -80,8 +82,8 @@ def candidates(spec: RunSpec, variant: Variant, free: tuple[str, ...]) -> Iterat
     )
     for dtype, values in itertools.product(dtypes, itertools.product(*(AXES[flag] for flag in free))):
         flags = replace(spec.optimization, **dict(zip(free, values, strict=True)))
-        if flags.offload == "sequential" and flags.layerwise_cast != "none":
-            continue  # nothing is gained: one layer is on the GPU at a time either way
+        if any(rule.applies(flags) for rule in TOGETHER):
+            continue
         yield replace(spec, model=replace(spec.model, dtype=dtype), optimization=flags)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from cogexp import machine
 from cogexp.catalog import VARIANTS
-from cogexp.plan import cards, compute, measured, memory, plan, roofline, settings
+from cogexp.plan import cards, compute, measured, plan, roofline, settings, weights
 from cogexp.record import Record, write
 from cogexp.spec import OptimizationSpec, SpecError
 from tests.plan.test_published import spec_of
@@ -71,8 +71,8 @@ def test_every_suggestion_is_a_setting_that_builds_and_has_the_peak_it_claims() 
     for one in found:
         words = dict(word.split("=") for word in one.overrides)
         flags = {k.split(".")[1]: v for k, v in words.items() if k.startswith("optimization.")}
-        if "lean_vae" in flags:
-            flags["lean_vae"] = flags["lean_vae"] == "true"  # type: ignore[assignment]
+        for flag in {"lean_vae", "split_cfg"} & set(flags):
+            flags[flag] = flags[flag] == "true"  # type: ignore[assignment]
         other = spec_of("cogvideox-5b", SMALL, dtype=words.get("model.dtype", "float32"), **flags)
         assert plan(other).peak_allocated_gib == pytest.approx(one.peak_allocated_gib)
 
@@ -111,7 +111,7 @@ def test_the_embedded_models_parts() -> None:
 
     with torch.device("meta"):
         vae = AutoencoderKLCogVideoX(**arch.NANO_CONFIG["vae"])
-    assert sum(p.numel() for p in vae.parameters()) == pytest.approx(memory.NANO["vae"], rel=0.25)
+    assert sum(p.numel() for p in vae.parameters()) == pytest.approx(weights.NANO["vae"], rel=0.25)
 
 
 @pytest.mark.parametrize(

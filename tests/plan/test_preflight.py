@@ -111,11 +111,11 @@ def test_auto_takes_nothing_where_all_fits_and_less_memory_where_it_does_not(car
     assert plain.resolved["optimization"].startswith("none: the fastest that fits")
     assert plain.spec.run_id == request_of().spec.run_id
     for gib, offload, exact in (
-        (23.6, "model", True),
-        (15.7, "model", True),
-        (8.0, "group", True),
-        (5.9, "group", True),
-        (3.4, "group", False),
+        (23.6, "text", True),
+        (15.7, "text", True),
+        (8.0, "group-block", True),
+        (5.9, "group-block", True),
+        (3.4, "group-block", False),
     ):
         card("NVIDIA card", gib)
         chosen = request_of(**auto)
@@ -164,7 +164,7 @@ def test_every_suggestion_takes_hold_on_the_embedded_model() -> None:
     for one in found:
         words = dict(word.removeprefix("optimization.").split("=") for word in one.overrides)
         flags: dict[str, Any] = {
-            key: value == "true" if key == "lean_vae" else value for key, value in words.items()
+            key: value == "true" if value in ("true", "false") else value for key, value in words.items()
         }
         chosen = spec_of("nano", (512, 288, 9), dtype="float32", **flags)
         transformer = models.load_part("transformer", chosen.model, "cpu")
