@@ -38,6 +38,7 @@ def components(tokens: Tensor) -> Components:
     values, vectors = values.flip(0).clamp_min(0)[:3], vectors.flip(1)[:, :3]
     axes = some.T @ vectors if wide else vectors
     axes = axes / axes.norm(dim=0).clamp_min(1e-20)
+    axes = axes * (values > 1e-6 * values[0])  # fewer tokens than components: roundoff is no direction
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
     axes = axes * torch.where(largest < 0, -1.0, 1.0)
     scores = torch.cat(
