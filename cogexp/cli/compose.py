@@ -148,7 +148,7 @@ def compose_jobs(words: Words) -> list[dict[str, Any]]:
     Raises:
         SpecError: a word that Hydra or the groups do not accept.
     """
-    parsed = [_parse(word) for word in words.overrides]
+    parsed = [parse_override(word) for word in words.overrides]
     for override in parsed:
         _check_group(override)
     with hydra_ready(words):
@@ -183,7 +183,7 @@ def _compose_all(words: Words, jobs: list[list[str]], axes: set[str]) -> list[di
         if early not in composed:
             composed[early] = _compose_one(words, [*early, *late])
         config = composed[early]
-        for override in map(_parse, late):
+        for override in map(parse_override, late):
             OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
         found.append(to_plain(config))
     return found
@@ -223,7 +223,7 @@ def ask_hydra(words: Words, argv: list[str]) -> int:
     import hydra
 
     sizes.register()
-    for override in map(_parse, words.overrides):
+    for override in map(parse_override, words.overrides):
         _check_group(override)
     sys.argv = [sys.argv[0], *(quote_text(word) for word in argv)]
     try:
@@ -239,7 +239,8 @@ def _no_task(config: DictConfig) -> None:
     """Never called: --cfg and its like run nothing."""
 
 
-def _parse(word: str) -> Override:
+def parse_override(word: str) -> Override:
+    """One word in Hydra's grammar; SpecError when it is none."""
     try:
         return OverridesParser.create().parse_override(word)
     except HydraException:

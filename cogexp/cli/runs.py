@@ -6,16 +6,18 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from cogexp import record as records
-from cogexp.build import Request, build
+from cogexp.build import Request, Settings, build
 from cogexp.cli import compose, decision, tables
 from cogexp.cli.compose import Words
 from cogexp.cli.forecast import show
 from cogexp.launch.execute import execute, run_folder
 from cogexp.launch.logs import show_log_lines
+from cogexp.plan import plan
 from cogexp.plan.preflight import check
 from cogexp.record import Record
 from cogexp.spec import SpecError
@@ -23,7 +25,11 @@ from cogexp.study import manifest
 from cogexp.study.forecast import Forecast, forecast
 from cogexp.terminal import Progress, for_stderr
 
-__all__ = ["command", "preflight", "second_interrupt_leaves", "show_log_lines"]
+__all__ = ["command", "preflight", "preflight_problem", "second_interrupt_leaves", "show_log_lines"]
+
+Engine = Callable[[list[Request], Forecast, Progress], None]
+
+PLAN_TOLERANCE = 1.1  # a plan may be off by this much before a limit that it breaks stops a run
 
 
 def command(words: Words) -> int:
@@ -31,6 +37,7 @@ def command(words: Words) -> int:
     launcher = compose.launcher_of(words)
     requests = [build(job) for job in compose.compose_jobs(words)]
     settings = requests[0].settings
+    engine = _engine(launcher, settings)
     show_log_lines(settings.debug)
     preflight(requests, for_stderr())
     if words.plan_only:
@@ -41,7 +48,7 @@ def command(words: Words) -> int:
     second_interrupt_leaves()
     if not words.multirun:
         return _single(requests[0])
-    return _sweep(words, requests, launcher)
+    return _sweep(words, requests, engine)
 
 
 def preflight(requests: list[Request], progress: Progress) -> None:
@@ -60,10 +67,23 @@ def preflight(requests: list[Request], progress: Progress) -> None:
         progress.say(found.text)
 
 
+def preflight_problem(request: Request, max_vram_gib: float | None = None) -> str:
+    """Why this run should not be started on its GPU, or with no more than `max_vram_gib`; '' when it may."""
+    if not request.settings.device.startswith("cuda"):
+        return ""
+    if (found := check(request.spec, request.settings.device)) and found.impossible:
+        return found.text
+    peak = plan(request.spec).peak_allocated_gib
+    if max_vram_gib is not None and peak > PLAN_TOLERANCE * max_vram_gib:
+        return f"planned peak VRAM is {peak:.1f} GiB (max_vram {max_vram_gib:g})"
+    return ""
+
+
 def _single(request: Request) -> int:
     folder = run_folder(request)
     found = records.is_done(folder) and not request.settings.force
-    record = execute(request, for_stderr())
+    # A sweep of W&B must learn of a run that was finished before, too.
+    record = execute(request, for_stderr(), mirror="WANDB_SWEEP_ID" in os.environ)
     tables.show_run(record, folder, found=found)
     return 0 if record.status == "ok" else 1
 
@@ -79,7 +99,7 @@ def _forecast(requests: list[Request]) -> Forecast:
     )
 
 
-def _sweep(words: Words, requests: list[Request], launcher: dict[str, Any]) -> int:
+def _sweep(words: Words, requests: list[Request], engine: Engine) -> int:
     """Say what is to come, let the engine run it, and read from the records what came of it."""
     progress, settings = for_stderr(), requests[0].settings
     by_id = {request.spec.run_id: request for request in requests}
@@ -92,7 +112,8 @@ def _sweep(words: Words, requests: list[Request], launcher: dict[str, Any]) -> i
     done_before = {spec.run_id for spec in ahead.done}
     started = time.time()
     try:
-        _launch(launcher, [by_id[spec.run_id] for spec in ahead.specs], ahead, progress)
+        if ahead.specs:
+            engine([by_id[spec.run_id] for spec in ahead.specs], ahead, progress)
     finally:
         rows = []
         for run_id, request in by_id.items():
@@ -104,23 +125,28 @@ def _sweep(words: Words, requests: list[Request], launcher: dict[str, Any]) -> i
     return 0 if all(record is not None and record.status == "ok" for _, record, _ in rows) else 1
 
 
-def _launch(launcher: dict[str, Any], requests: list[Request], ahead: Forecast, progress: Progress) -> None:
-    """The jobs that are left, on the engine that was asked for."""
+def _engine(launcher: dict[str, Any], settings: Settings) -> Engine:
+    """The engine that was asked for, its options checked before anything runs.
+
+    Raises:
+        SpecError: options that it does not take, or a library that is missing.
+    """
     options = {key: value for key, value in launcher.items() if key != "name"}
-    if not requests:
-        return
     if launcher["name"] == "ray":
         from cogexp.launch import ray_pool
 
-        ray_pool.launch(requests, progress, ahead.seconds, ray_pool.Options(**options))
-    elif launcher["name"] == "submitit":
+        pool = ray_pool.Options(**options)
+        ray_pool.check(settings.device, pool)
+        return lambda requests, ahead, progress: ray_pool.launch(requests, progress, ahead.seconds, pool)
+    if launcher["name"] == "submitit":
         from cogexp.launch import slurm
 
-        slurm.launch(requests, progress, slurm.Options(**options))
-    else:
-        from cogexp.launch import basic
+        batch = slurm.Options(**options)
+        slurm.check()
+        return lambda requests, ahead, progress: slurm.launch(requests, progress, batch)
+    from cogexp.launch import basic
 
-        basic.launch(requests, progress, ahead.seconds)
+    return lambda requests, ahead, progress: basic.launch(requests, progress, ahead.seconds)
 
 
 def _read(folder: Path, newer_than: float) -> Record | None:

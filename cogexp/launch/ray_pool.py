@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from cogexp.terminal import Progress, Silent
 Work = Callable[[Request, Progress], object]
 
 START_SECONDS = 120.0  # a worker imports torch before it answers
+PROBE_SECONDS = 5.0
 OBJECT_STORE_BYTES = 80 * 2**20  # only requests and a few words travel through Ray: clips go through the disk
 
 
@@ -86,8 +88,6 @@ def launch(
         SpecError: Ray is missing, there is no such cluster, or it has not what the workers need.
         KeyboardInterrupt: after the jobs under way were recorded as interrupted.
     """
-    if find_spec("ray") is None:
-        raise SpecError("hydra/launcher=ray needs Ray, which is not installed; pip install 'cogexp[ray]'")
     check(requests[0].settings.device, options)
     with _cluster(options) as ray:
         count, resources = _sizes(ray, options, len(requests), requests[0].settings.device)
@@ -95,7 +95,9 @@ def launch(
 
 
 def check(device: str, options: Options) -> None:
-    """Raise SpecError for options that no cluster can meet."""
+    """Raise SpecError for options that no cluster can meet, or when Ray is missing."""
+    if find_spec("ray") is None:
+        raise SpecError("hydra/launcher=ray needs Ray, which is not installed; pip install 'cogexp[ray]'")
     workers = options.workers
     if workers != "auto" and not (isinstance(workers, int) and workers >= 1):
         raise SpecError(f"hydra.launcher.workers must be auto or at least 1, got {workers!r}; nearest: 1")
@@ -128,15 +130,24 @@ def _connect(ray: Any, address: str | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     running = address or os.environ.get("RAY_ADDRESS")
     try:
+        _probe(running)
         if running:
             ray.init(address=running, **quiet)
         else:
             ray.init(include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         first = str(error).strip().partition("\n")[0]
         raise SpecError(
             f"hydra.launcher.address must be a running Ray cluster, got {running!r}: {first}"
         ) from error
+
+
+def _probe(address: str | None) -> None:
+    """ConnectionError unless something listens at HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = (address or "").rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_SECONDS):
+            pass
 
 
 def _sizes(ray: Any, options: Options, jobs: int, device: str) -> tuple[int, dict[str, float]]:

@@ -82,10 +82,7 @@ def launch(requests: Sequence[Request], progress: Progress, options: Options, wo
         SpecError: submitit or the cluster is missing.
         KeyboardInterrupt: after the jobs were cancelled and what was under way was recorded.
     """
-    if find_spec("submitit") is None:
-        raise SpecError(
-            "hydra/launcher=submitit needs submitit, which is missing; pip install 'cogexp[slurm]'"
-        )
+    check()
     logs = requests[0].settings.outputs / "slurm"
     executor, since = _executor(options, logs), time.time()
     shares = [Share(part, work, since) for part in deal(requests, options.tasks)]
@@ -112,6 +109,12 @@ def launch(requests: Sequence[Request], progress: Progress, options: Options, wo
             if left[1:]:
                 again.append(Share(left[1:], work, since))
         shares = again
+
+
+def check() -> None:
+    """Raise SpecError when submitit is missing."""
+    if find_spec("submitit") is None:
+        raise SpecError("hydra/launcher=submitit needs submitit; pip install 'cogexp[slurm]'")
 
 
 def deal(requests: Sequence[Request], tasks: int) -> list[list[Request]]:
