@@ -1,5 +1,7 @@
-"""The nano world's CLIP: transformers' CLIPModel at 1.5M parameters, and its features.
+"""The nano world's CLIP: transformers' CLIPModel at 1.2M parameters, and its features.
 
+Its patches are embedded by a stack of strided convolutions instead of one, which learns shapes several times
+sooner (Xiao et al. 2021, "Early convolutions help transformers see better").
 It scores only this world. Frames are squeezed to 160x160, so that the whole picture is seen.
 """
 
@@ -24,10 +26,10 @@ IMAGE_PX = 160
 CLIP_CONFIG: dict[str, Any] = {
     "projection_dim": 128,
     "vision_config": {
-        "hidden_size": 160,
-        "intermediate_size": 448,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 5,
+        "hidden_size": 128,
+        "intermediate_size": 384,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
         "image_size": IMAGE_PX,
         "patch_size": 16,
     },
@@ -43,6 +45,8 @@ CLIP_CONFIG: dict[str, Any] = {
         "eos_token_id": EOS_ID,
     },
 }
+# Channels of the convolutions that embed the patches; each halves the picture.
+STEM = (24, 48, 96)
 
 
 def build_clip(seed: int) -> Any:
@@ -50,9 +54,14 @@ def build_clip(seed: int) -> Any:
     import torch
     from transformers import CLIPConfig, CLIPModel
 
+    from cogexp.nano.stem import Stem
+
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(seed)
-        return CLIPModel(CLIPConfig(**CLIP_CONFIG)).eval().requires_grad_(False)
+        model = CLIPModel(CLIPConfig(**CLIP_CONFIG))
+        hidden = CLIP_CONFIG["vision_config"]["hidden_size"]
+        model.vision_model.embeddings.patch_embedding = Stem(STEM, hidden)
+        return model.eval().requires_grad_(False)
 
 
 def available(folder: Path = FOLDER) -> bool:

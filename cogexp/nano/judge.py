@@ -48,7 +48,7 @@ class Judge(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        widths = (32, 48, 80, 128, 160)
+        widths = (24, 40, 72, 96, 128)
         self.stem = nn.Conv2d(9, widths[0], 5, 2, 2)
         self.blocks = nn.Sequential(*(_Block(a, b, 2) for a, b in pairwise(widths)))
         self.mixer = nn.Sequential(nn.GroupNorm(8, widths[-1]), nn.SiLU())

@@ -1,6 +1,8 @@
-"""Train the embedded model: `python -m cogexp.nano.train [all|vae|clip|judge|dit|adherence|ship]`.
+"""Train the embedded model: `python -m cogexp.nano.train [all|vae|clip|judge|dit|measure|adherence|ship]`.
 
-Every part resumes from its checkpoint, so a long training can be done in pieces with `--minutes`.
+Every part resumes from its checkpoint, so a long training can be done in pieces with `--minutes`. With
+`--from shipped` parts without a checkpoint begin with the package's weights: `dit --from shipped` trains the
+denoiser on the shipped VAE, `vae --from shipped` trains that VAE further.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from cogexp.nano.training.renderer import Renderer
 
 PARTS = ("vae", "clip", "judge", "dit")
-WHAT = ("all", *PARTS, "adherence", "ship")
+WHAT = ("all", *PARTS, "measure", "adherence", "ship")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -62,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--evaluate-every", type=float, default=600.0, metavar="SECONDS")
     parser.add_argument("--compact", type=Path, metavar="DIR", help="also write small resumable copies there")
     parser.add_argument("--resume-from", type=Path, metavar="DIR", help="compact copies to begin with")
+    parser.add_argument("--from", dest="begin_from", choices=("nothing", "shipped"), default="nothing",
+                        help="first weights of parts without a checkpoint (%(default)s)")  # fmt: skip
     parser.add_argument("--to", type=Path, help="where `ship` writes (default: the package)")
     parser.add_argument("--clips", type=int, default=96, help="prompts for `adherence`")
     parser.add_argument("--sampling-steps", type=int, default=20)
@@ -85,6 +89,8 @@ def _run(options: argparse.Namespace) -> int:
         torch.backends.cudnn.benchmark = True
     if options.what == "ship":
         return _ship(options)
+    if options.what == "measure":
+        return _measure(options, device)
     if options.what == "adherence":
         return _adherence(options, device)
     return _train(options, device)
@@ -133,6 +139,8 @@ def _train(options: argparse.Namespace, device: torch.device) -> int:
     deadline = time.monotonic() + options.minutes * 60 if options.minutes else float("inf")
     if options.resume_from:
         _begin_with(options.resume_from, options.folder)
+    if options.begin_from == "shipped":
+        _begin_from_shipped(options.folder)
     with Renderer(workers) as renderer:
         for part in parts:
             if time.monotonic() >= deadline:
@@ -147,6 +155,19 @@ def _begin_with(compact: Path, folder: Path) -> None:
     for source in compact.iterdir():
         if source.is_dir() and not (folder / source.name).exists():
             shutil.copytree(source, folder / source.name)
+
+
+def _begin_from_shipped(folder: Path) -> None:
+    from cogexp.nano.training.ship import begin_from_shipped
+    from cogexp.nano.weights import FOLDER
+
+    begun = begin_from_shipped(FOLDER, folder)
+    print(f"begin with the package's weights: {', '.join(begun) or 'none'}", file=sys.stderr)
+
+
+def _about(options: argparse.Namespace, plan: Plan, device: torch.device) -> dict[str, str]:
+    name = options.plan if options.plan != "auto" else ("gpu" if device.type == "cuda" else "cpu")
+    return {"plan": name, "entropy": f"{plan.entropy:g}"}
 
 
 def _train_part(
@@ -173,6 +194,7 @@ def _train_part(
             save_every=options.save_every,
             evaluate_every=options.evaluate_every,
             pause_at=pause_at,
+            about=_about(options, plan, device),
         )
         if pause_at is not None and task.schedule.share(progress) >= pause_at:
             ship.keep_early(options.folder)
@@ -191,6 +213,24 @@ def _latest(progress: Any) -> dict[str, float]:
     for row in progress.history:
         latest.update(row)
     return {k: round(v, 4) for k, v in latest.items() if k not in ("step", "seconds")}
+
+
+def _measure(options: argparse.Namespace, device: torch.device) -> int:
+    """The figures of the model card: on 64 held-out clips or scenes, whatever the plan's evaluations take."""
+    from cogexp.nano.training import checkpoint, tasks
+
+    plan = plan_of(options, device)
+    if options.plan != "tiny":
+        plan = replace(plan, held_out_clips=64)
+    for part in PARTS:
+        progress = checkpoint.load_progress(options.folder / part)
+        if progress is None:
+            continue
+        progress.note(tasks.figures(part, plan, options.seed, device, options.folder))
+        progress.about = _about(options, plan, device)
+        checkpoint.save_progress(options.folder / part, progress)
+        print(json.dumps({"part": part, **_latest(progress)}))
+    return 0
 
 
 def _adherence(options: argparse.Namespace, device: torch.device) -> int:

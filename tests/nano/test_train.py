@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from cogexp.nano import clip, judge, weights
 from cogexp.nano.train import main
-from cogexp.nano.training import adherence, card
+from cogexp.nano.training import adherence, card, checkpoint
 from cogexp.nano.training.ship import ship
 from cogexp.nano.world import Scene, caption, render
 
@@ -54,7 +56,62 @@ def test_the_card_says_what_is_short(trained):
     assert "| VAE: PSNR (dB), held-out 512x288x9 clips |" in text
     assert "| 27 | short |" in text
     assert "| Generated: place | not measured | 0.9 | |" in text
-    assert card.figures(trained)["psnr_db"] > 0
+    assert "| VAE | entropy 0, plan tiny | 4 |" in text
+    assert "not trained yet" not in text
+    assert card.figures(trained / "shipped")["psnr_db"] > 0
+
+
+def test_parts_are_shipped_one_by_one(trained, tmp_path):
+    """A trained VAE goes into the package before there is a denoiser; the card and the notice say so."""
+    some = tmp_path / "training"
+    shutil.copytree(trained / "vae", some / "vae")
+    ship(some, tmp_path / "shipped")
+    assert [path.name for path in (tmp_path / "shipped").glob("*.safetensors")] == ["vae.safetensors"]
+    text = (tmp_path / "shipped" / "README.md").read_text()
+    assert "| denoiser and text encoder | not trained yet | 0 | 0 | |" in text
+    assert "`python -m cogexp.nano.train dit --from shipped`" in text
+    assert weights.trained_parts(tmp_path / "shipped") == ("vae",)
+    assert "vae is trained" in weights.notice(tmp_path / "shipped")
+    # The next part joins what is there.
+    other = tmp_path / "other"
+    shutil.copytree(trained / "clip", other / "clip")
+    ship(other, tmp_path / "shipped")
+    assert {"psnr_db", "r1_image"} <= set(card.figures(tmp_path / "shipped"))
+
+
+def test_another_vae_is_not_shipped_under_a_denoiser(trained, tmp_path):
+    shutil.copytree(trained / "shipped", tmp_path / "shipped")
+    shutil.copytree(trained / "vae", tmp_path / "training" / "vae")
+    ship(tmp_path / "training", tmp_path / "shipped")
+    average = checkpoint.load_average(tmp_path / "training" / "vae")
+    save_file({k: v + 0.1 for k, v in average.items()}, tmp_path / "training" / "vae" / "average.safetensors")
+    with pytest.raises(ValueError, match="trained on another VAE"):
+        ship(tmp_path / "training", tmp_path / "shipped")
+
+
+def test_training_begins_from_shipped_weights(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(weights, "FOLDER", trained / "shipped")
+    common = ["--plan", "tiny", "--workers", "0", "--device", "cpu", "--folder", str(tmp_path)]
+    assert main(["dit", *common, "--from", "shipped", "--steps", "dit=2"]) == 0
+    assert "begin with the package's weights: vae, clip, judge, dit" in capsys.readouterr().err
+    ours, theirs = (checkpoint.load_average(folder / "vae") for folder in (tmp_path, trained))
+    assert all(torch.equal(ours[name], theirs[name].half().float()) for name in theirs)
+    assert main(["vae", *common, "--steps", "vae=3"]) == 0
+    progress = checkpoint.load_progress(tmp_path / "vae")
+    assert (progress.first_step, progress.step) == (4, 3)
+    ship(tmp_path, tmp_path / "again")
+    text = (tmp_path / "again" / "README.md").read_text()
+    assert "| VAE | all pieces | 7 |" in text
+    assert "| denoiser and text encoder | all pieces | 6 |" in text
+
+
+def test_measuring_notes_figures_of_the_average(trained, tmp_path, capsys):
+    shutil.copytree(trained / "vae", tmp_path / "vae")
+    assert main(["measure", "--plan", "tiny", "--folder", str(tmp_path), "--device", "cpu"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    before, after = (checkpoint.load_progress(folder / "vae") for folder in (trained, tmp_path))
+    assert len(after.history) == len(before.history) + 1
+    assert printed["psnr_db"] == pytest.approx(before.last("psnr_db"), abs=1e-3)
 
 
 def test_clip_and_judge_load_and_answer(trained):
@@ -64,8 +121,7 @@ def test_clip_and_judge_load_and_answer(trained):
     assert images.shape == (3, 128)
     assert texts.shape == (2, 128)
     torch.testing.assert_close(images.norm(dim=1), torch.ones(3))
-    ship(trained, trained, parts=("judge",))
-    reading = judge.read_clip(judge.load_judge(trained / "judge.safetensors"), frames)
+    reading = judge.read_clip(judge.load_judge(trained / "shipped" / "judge.safetensors"), frames)
     assert Scene(**{**reading, "action": "walking"})
 
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,12 +16,33 @@ from torch import nn
 
 @dataclass
 class Progress:
-    """Steps done, seconds spent, the device, and the history of figures."""
+    """Steps done, seconds spent, the device, and the history of figures.
+
+    about: what was trained on (plan, entropy). earlier: the pieces of training that the first weights came
+    from, each {"steps", "seconds", "device", ...}; empty when training began from nothing.
+    """
 
     step: int = 0
     seconds: float = 0.0
     device: str = ""
     history: list[dict[str, float]] = field(default_factory=list)
+    about: dict[str, str] = field(default_factory=dict)
+    earlier: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def first_step(self) -> int:
+        """Steps of the earlier pieces: batches are numbered on from there, so that none comes twice."""
+        return sum(int(piece["steps"]) for piece in self.earlier)
+
+    def pieces(self) -> list[dict[str, Any]]:
+        """The earlier pieces and this one, if it took any step."""
+        piece = {
+            "steps": self.step,
+            "seconds": round(self.seconds, 1),
+            "device": self.device,
+            **self.about,
+        }
+        return [*self.earlier, piece] if self.step else list(self.earlier)
 
     def note(self, figures: Mapping[str, float]) -> None:
         """Append figures at the present step."""
@@ -73,12 +95,19 @@ def save(
     )
     save_file({k: v.detach().cpu().contiguous() for k, v in average.items()}, new / "average.safetensors")
     torch.save(optimizer.state_dict(), new / "optimizer.pt")
-    (new / "progress.json").write_text(json.dumps(asdict(progress), indent=1, allow_nan=False))
+    save_progress(new, progress)
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
     new.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def save_progress(folder: Path, progress: Progress) -> None:
+    """Replace the progress beside the weights in `folder`."""
+    part = folder / "progress.json.part"
+    part.write_text(json.dumps(asdict(progress), indent=1, allow_nan=False))
+    part.replace(folder / "progress.json")
 
 
 def load_progress(folder: Path) -> Progress | None:
@@ -102,12 +131,19 @@ def load_average(folder: Path) -> Tensors:
 def load_into(
     folder: Path, modules: Mapping[str, nn.Module], average: Tensors, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Fill live modules, their average and the optimizer; a compact copy has the average alone."""
+    """Fill live modules, their average and the optimizer; a compact copy has the average alone.
+
+    Modules of which such a copy knows nothing (helpers that are not shipped) stay as they are.
+    """
     kept = load_average(folder)
     full = (folder / "optimizer.pt").is_file()
-    fill_modules(modules, load_file(folder / "weights.safetensors") if full else kept)
-    for name, tensor in average.items():
-        tensor.copy_(kept[name])
+    known = {name.split("/", 1)[0] for name in kept}
+    fill_modules(
+        {name: module for name, module in modules.items() if name in known},
+        load_file(folder / "weights.safetensors") if full else kept,
+    )
+    for name, tensor in kept.items():
+        average[name].copy_(tensor)
     if full:
         optimizer.load_state_dict(torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True))
 

@@ -1,4 +1,8 @@
-"""Training the nano CLIP: both-way InfoNCE over batches of scenes with their one-attribute variants."""
+"""Training the nano CLIP: both-way InfoNCE over batches of scenes with their one-attribute variants.
+
+Linear readers of the attributes, shared by pictures and texts, are trained beside it and thrown away: their
+exact labels teach the towers what to look at long before the similarities do.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,27 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cogexp.nano.clip import IMAGE_PX, build_clip, image_features, text_features, to_input, tokens
-from cogexp.nano.training.orders import VARIED, Batch, Order, hard_negatives, render_order
+from cogexp.nano.clip import (
+    CLIP_CONFIG,
+    IMAGE_PX,
+    build_clip,
+    image_features,
+    text_features,
+    to_input,
+    tokens,
+)
+from cogexp.nano.training.orders import VARIED, Batch, Order, hard_negatives, labels_of, render_order
 from cogexp.nano.training.plans import HALF, NATIVE, Plan
 from cogexp.nano.world import caption
-from cogexp.nano.world.grammar import Scene
+from cogexp.nano.world.grammar import CHOICES, Scene
 
 # A scene and three variants of it, each with one attribute changed.
 GROUP = 4
 HELD_OUT_SCENES = 64
+# Attributes that one frame shows; a camera's movement it does not.
+READ = ("count", "colour", "animal", "action", "direction", "place", "time")
+# Unit features are short: the readers see them this many times longer.
+READER_GAIN = 8.0
 
 
 class ClipTask:
@@ -25,12 +41,16 @@ class ClipTask:
 
     name = "clip"
     weight_decay = 0.05
-    edges: tuple[str, ...] = ("embed", "projection")
+    edges: tuple[str, ...] = ("position", "token", "class", "embedding.0.", *READ)
 
     def __init__(self, plan: Plan, seed: int, device: torch.device) -> None:
         self.plan, self.seed, self.device = plan, seed, device
         self.schedule = plan.clip
-        self.modules: dict[str, nn.Module] = {"clip": build_clip(seed)}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            width = CLIP_CONFIG["projection_dim"]
+            readers = nn.ModuleDict({name: nn.Linear(width, len(CHOICES[name])) for name in READ})
+        self.modules: dict[str, nn.Module] = {"clip": build_clip(seed), "readers": readers}
 
     def order(self, step: int, share: float) -> Order:
         """One worn frame of each scene, rendered at the native size or (cheaper, mostly) at half of it."""
@@ -48,18 +68,31 @@ class ClipTask:
         )
 
     def loss(self, step: int, batch: Batch) -> dict[str, torch.Tensor]:
-        """Cross-entropy of the similarity matrix along both axes (Radford et al. 2021, figure 3)."""
+        """Cross-entropy of the similarity matrix along both axes (Radford et al. 2021, figure 3); readers."""
         model: Any = self.modules["clip"]
         output = model(
             pixel_values=to_input(batch.pixels[:, 0], self.device), **tokens(batch.captions, self.device)
         )
         logits = output.logits_per_image.float().clamp(-100, 100)
         target = torch.arange(len(logits), device=self.device)
-        loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        match = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        seen, said = self._read(output.image_embeds, batch), self._read(output.text_embeds, batch)
         with torch.no_grad():
             model.logit_scale.clamp_(max=float(np.log(100)))
             hit = (logits.argmax(1) == target).float().mean()
-        return {"loss": loss, "batch_r1": hit}
+        return {"loss": match + seen + said, "match": match, "seen": seen, "said": said, "batch_r1": hit}
+
+    def _read(self, features: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Mean cross-entropy of the readers on unit features (b, 128); unsaid attributes are guessed."""
+        labels = labels_of(batch.scenes)
+        readers: Any = self.modules["readers"]
+        losses = [
+            F.cross_entropy(
+                readers[name](features.float() * READER_GAIN), torch.from_numpy(labels[name]).to(self.device)
+            )
+            for name in READ
+        ]
+        return torch.stack(losses).mean()
 
     def evaluate(self) -> dict[str, float]:
         """R@1 of held-out scenes both ways, and the share won against one-attribute negatives."""

@@ -115,13 +115,15 @@ def train(
     save_every: float = 300.0,
     evaluate_every: float = 600.0,
     pause_at: float | None = None,
+    about: Mapping[str, str] | None = None,
     console: Console | None = None,
 ) -> checkpoint.Progress:
     """Train until the schedule ends or `seconds` of this call are spent; keeps `folder` current.
 
-    pause_at: also return at this share of the schedule, once it is passed.
+    pause_at: also return at this share of the schedule, once it is passed. about: noted in the progress.
     """
     run = _Run(task, folder, console or Console(stderr=True))
+    run.progress.about = {**run.progress.about, **(about or {})}
     began = saved = evaluated = time.monotonic()
     pause_at = None if pause_at is not None and task.schedule.share(run.progress) >= pause_at else pause_at
     if task.schedule.share(run.progress) >= 1.0:
@@ -157,7 +159,7 @@ class _Run:
         self.optimizer = optimizer_of(task)
         self.average: Tensors = {k: v.detach().clone() for k, v in checkpoint.flat(task.modules).items()}
         self.progress = checkpoint.load_progress(folder) or checkpoint.Progress()
-        if self.progress.step:
+        if (folder / "average.safetensors").is_file():
             checkpoint.load_into(folder, task.modules, self.average, self.optimizer)
         self.progress.device = _device_name(task.device)
         self.recent: list[dict[str, torch.Tensor]] = []
@@ -170,11 +172,11 @@ class _Run:
 
     def orders(self) -> Iterator[Order]:
         """Endless orders from the present step on; the renderer works some steps ahead."""
-        step = self.progress.step
+        step, first = self.progress.step, self.progress.first_step
         while True:
             # With a time budget the share of a batch rendered ahead is that of now: near enough.
             ahead = checkpoint.Progress(step=step, seconds=self.progress.seconds)
-            yield self.task.order(step, self.task.schedule.share(ahead))
+            yield self.task.order(first + step, self.task.schedule.share(ahead))
             step += 1
 
     def step(self, batch: Batch) -> None:
@@ -183,7 +185,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["gain"]
         with torch.autocast(self.task.device.type, torch.bfloat16, enabled=self.task.device.type == "cuda"):
-            losses = self.task.loss(self.progress.step, batch)
+            losses = self.task.loss(self.progress.first_step + self.progress.step, batch)
         losses["loss"].backward()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -257,4 +259,5 @@ class _Run:
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
-    return f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"CPU ({torch.backends.cpu.get_cpu_capability()}), {threads} thread{'s'[: threads != 1]}"

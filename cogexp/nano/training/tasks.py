@@ -34,6 +34,19 @@ def build(part: str, plan: Plan, seed: int, device: torch.device, folder: Path) 
     return PLAIN_TASKS[part](plan, seed, device)
 
 
+@torch.no_grad()
+def figures(part: str, plan: Plan, seed: int, device: torch.device, folder: Path) -> dict[str, float]:
+    """Held-out figures of a part's averaged weights."""
+    task = build(part, plan, seed, device, folder)
+    kept = checkpoint.load_average(folder / part)
+    known = {name.split("/", 1)[0] for name in kept}
+    for name, module in task.modules.items():
+        if name in known:
+            checkpoint.fill_modules({name: module}, kept)
+        module.to(device).eval().requires_grad_(False)
+    return task.evaluate()
+
+
 def write_scaling(plan: Plan, folder: Path, device: torch.device) -> float:
     """Measure the trained VAE's scaling factor and keep it beside its checkpoint."""
     vae = _averaged("vae", arch.build(0, ["vae"])["vae"], folder / "vae").to(device)
