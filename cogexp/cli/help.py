@@ -9,7 +9,7 @@ from cogexp.cli import studies
 COMMANDS = {
     "plan": "what a setting would cost, and which settings fit gpu=24GB; no weights, no GPU",
     "measure": "metrics of any video:  python -m cogexp measure clip.mp4 --prompt 'two wolves'",
-    "inspect": "the inside of the model at a setting: every stage's shapes, parameters, compute; against=WxH",
+    "inspect": "the inside of the model: shapes and compute of every stage; activations=true: pictures of layers",
     "pick": "the best setting under constraints:  python -m cogexp pick maximize=clip_score max_vram=24GB",
     "optimize": "search for the best setting under constraints, with Optuna; goes on where it stopped",
     "agent": "runs of a W&B sweep in one process that keeps its model:  python -m cogexp agent SWEEP_ID",
@@ -110,6 +110,7 @@ examples
 
 INSPECT = """\
 usage: python -m cogexp inspect [group=choice] [group.key=value] [against=WxH] [format=md] [--json]
+       python -m cogexp inspect activations=true [layers=...] [steps=...] [video=FILE] [probes=N] [...]
 
 Shape tables of text encoder, VAE encoder, transformer and VAE decoder, in the order of the data, with the
 parameters and the share of compute of every stage. The real classes run without weights: nothing is
@@ -119,10 +120,22 @@ against=WxH  the same model at a second size: rows that differ, and where the to
 format=md    Markdown instead of tables for the terminal
 --json       one object on stdout, nothing else
 
+activations=true makes one clip with the weights and watches it being made: an atlas in
+outputs/inspect/<run_id>/index.html with pictures of every layer of the text encoder and the VAE, of
+transformer blocks step by step, where each word of the prompt is attended to, and what the text layers do,
+measured. The frames are those of the run. The same pictures go to W&B under inspect/. Needs
+pip install 'cogexp[inspect]'.
+layers=...   transformer blocks to watch, from 0: all, or numbers and ranges such as 0,5,10-12; default: eight
+steps=...    denoising steps to watch, from 1, in the same way; default: first, middle and last
+video=FILE   a video for the VAE's encoder; default: the clip that was made
+probes=N     prompts that the text layers are measured with, default 384; 0 leaves that out
+
 examples
   python -m cogexp inspect model=cogvideox-5b resolution=720x480
   python -m cogexp inspect model=cogvideox-5b resolution=512x288 against=720x480
   python -m cogexp inspect model=cogvideox-5b-i2v resolution=native format=md > shapes.md
+  python -m cogexp inspect activations=true prompt.text="a red fox in a forest"
+  python -m cogexp inspect model=cogvideox-5b activations=true layers=0,10,20,30,41 steps=1,25,50
 """
 
 PLAN = """\
