@@ -139,9 +139,8 @@ def test_direction_is_the_way_it_moves():
 
 
 def test_the_camera_moves_near_things_more_than_far_ones():
-    clip = render(
-        Scene(camera="pan right", place="flower meadow"), width=512, height=288, frames=5, entropy=0.0
-    )
+    scene = Scene(camera="pan right", place="flower meadow", action="sleeping")
+    clip = render(scene, width=512, height=288, frames=5, entropy=0.0)
     gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in (clip[0], clip[4])]
 
     def shift(low: float, high: float) -> float:

@@ -24,9 +24,14 @@ def orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
     tall = flat.shape[0] > flat.shape[1]
     x = flat.T if tall else flat
     x = x / (x.norm() + 1e-7)
+    # x <- q(x x') x keeps the form p x, so the iteration needs only the small square matrices p and x x'.
+    gram = x @ x.T
+    eye = torch.eye(len(gram), device=gram.device, dtype=gram.dtype)
+    total = eye
     for _ in range(_ITERATIONS):
-        gram = x @ x.T
-        x = _A * x + (_B * gram + _C * gram @ gram) @ x
+        factor = _A * eye + _B * gram + _C * gram @ gram
+        total, gram = factor @ total, factor @ gram @ factor
+    x = total @ x
     return (x.T if tall else x).reshape(matrix.shape)
 
 
