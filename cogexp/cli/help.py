@@ -8,6 +8,7 @@ from cogexp.cli import studies
 
 COMMANDS = {
     "plan": "what a setting would cost, and which settings fit gpu=24GB; no weights, no GPU",
+    "bench": "what settings cost on this machine, measured in a few steps; no download",
     "measure": "metrics of any video:  python -m cogexp measure clip.mp4 --prompt 'two wolves'",
     "inspect": "the inside of the model: shapes and compute of every stage; activations=true: pictures of layers",
     "pick": "the best setting under constraints:  python -m cogexp pick maximize=clip_score max_vram=24GB",
@@ -152,6 +153,38 @@ examples
   python -m cogexp plan model=cogvideox-5b resolution=512x288 gpu=24GB
   python -m cogexp plan model=cogvideox-5b model.dtype=float32
   python -m cogexp plan model=cogvideox-1.5-5b resolution=native gpu='RTX 4090' --json
+"""
+
+BENCH = """\
+usage: python -m cogexp bench [group=choice,choice] [group.key=value] [timed=3] [--json]
+
+Measures settings on this machine: seconds a step (median of warm steps; with a step cache the mean over all
+steps), encoding, decoding, peaks of memory, and how far off the plan is. A public model gets random weights
+of full size, so nothing is downloaded. Commas make a table: every combination is measured once, kept in
+outputs/bench and found again (force=true repeats it). Running out of memory is a result. On a CPU, where
+model=nano is what can be done, seconds are CPU time and memory is the process's resident memory.
+timed=N      warm steps that are timed, after one that is not
+--json       a list of objects on stdout, nothing else
+
+examples
+  python -m cogexp bench model=cogvideox-5b optimization=none,text-offload,group-block,fp8-cast,low-vram
+  python -m cogexp bench model=cogvideox-2b,cogvideox-5b resolution=512x288,720x480 optimization=none,lean-vae
+  python -m cogexp bench model=nano optimization=none,pab,split-cfg sampler.steps=10
+"""
+
+QUALITY = """\
+usage: python -m cogexp quality [group=choice,choice] [group.key=value] [seed=0,1] [--json | --markdown]
+
+What approximations cost in quality: each setting is run beside its exact twin (no step cache, quantization,
+cast or tiles; the most steps of those asked for), from the same prompt and seed. Says how much faster it is,
+how much less memory it takes, and how far its frames are from the exact ones: PSNR, SSIM, LPIPS, and the
+change in clip_score. Runs are recorded as usual in outputs/runs, so what is done is not repeated. LPIPS and
+clip_score need their networks (python -m cogexp fetch metrics=default) and are skipped without.
+
+examples
+  python -m cogexp quality optimization=pab,fastercache,taylorseer,magcache,fp8-cast seed=0,1,2
+  python -m cogexp quality sampler.steps=50,30,20 prompt=wolves,water
+  python -m cogexp quality sweep=quality model=cogvideox-5b --markdown
 """
 
 EXPLAIN = """\

@@ -1,0 +1,171 @@
+"""`python -m cogexp bench`: it says what was measured, finds it again, and failures are data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cogexp import bench as benches
+from cogexp.__main__ import main
+from cogexp.bench import Bench, bench
+from cogexp.cli import bench as command
+from cogexp.engine import generate
+from cogexp.engine.models import MODELS
+from cogexp.spec import SpecError
+from tests.engine.flags import spec_with
+
+WORDS = ["bench", "model=nano", "device=cpu", "resolution=64x64", "sampler.steps=6", "timed=1"]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_held() -> Iterator[None]:
+    yield
+    MODELS.free()
+
+
+def test_settings_become_rows_with_what_took_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*WORDS, f"outputs={tmp_path}", "optimization=none,pab,split-cfg"]
+    assert main([*words, "--json"]) == 0
+    plain, cached, split = json.loads(capsys.readouterr().out)
+    # One cold step and one timed; a step cache takes the whole schedule.
+    assert [len(one["step_seconds"]) for one in (plain, cached, split)] == [2, 6, 2]
+    for one in (plain, cached, split):
+        assert one["status"] == "ok"
+        assert 0 < one["step"] < one["clip_seconds"]
+        assert one["encode_seconds"] > 0
+        assert one["decode_seconds"] > 0
+        assert set(one["memory"]) == {"encode", "denoise", "decode"}
+        assert 0.1 < one["peak_gib"] < 24
+        assert one["planned"].keys() == {"host"}
+        assert one["plan_error"] == pytest.approx(one["planned"]["host"] / one["peak_gib"] - 1)
+        folder = tmp_path / "bench" / one["bench_id"]
+        assert json.loads((folder / "bench.json").read_text()) == one
+    assert plain["step"] == pytest.approx(plain["step_seconds"][1])
+    assert cached["step"] == pytest.approx(sum(cached["step_seconds"][1:]) / 5)
+    assert "attention layers" in cached["resolved"]["optimization.cache"]
+    assert "two passes" in split["resolved"]["optimization.split_cfg"]
+    assert MODELS.held() == ()
+
+    assert main(words) == 0  # found, not measured again
+    said = capsys.readouterr().out
+    assert "cache=pab" in said
+    assert f"{cached['step']:.3f}" in said
+    assert "x86" in said or "(CPU)" in said
+
+
+def test_a_finished_measurement_is_found_and_force_repeats_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[str] = []
+    monkeypatch.setattr(benches._Run, "measure", lambda self: counted.append(self.device))
+    spec = spec_with()
+    first = bench(spec, tmp_path, device="cpu")
+    assert bench(spec, tmp_path, device="cpu") == first
+    assert counted == ["cpu"]
+    bench(spec, tmp_path, device="cpu", force=True)
+    bench(spec, tmp_path, device="cpu", timed=5)
+    bench(spec_with({"split_cfg": True}), tmp_path, device="cpu")
+    assert len(counted) == 4
+    # Prompt and seed cost nothing: the same measurement.
+    assert (
+        bench(spec_with(seed=7, prompt={"text": "a fox"}), tmp_path, device="cpu").bench_id == first.bench_id
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"), "oom", 0),
+        (RuntimeError("something broke"), "failed", 1),
+    ],
+)
+def test_what_ends_badly_is_recorded_and_the_others_go_on(
+    error: Exception,
+    status: str,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    original: Callable[..., Any] = generate.denoise
+
+    def denoise(spec: Any, *arguments: Any) -> Any:
+        if spec.optimization.split_cfg:
+            raise error
+        return original(spec, *arguments)
+
+    monkeypatch.setattr(generate, "denoise", denoise)
+    words = [*WORDS, f"outputs={tmp_path}", "optimization=split-cfg,none"]
+    assert main([*words, "--json"]) == code
+    broken, fine = json.loads(capsys.readouterr().out)
+    assert (broken["status"], fine["status"]) == (status, "ok")
+    assert broken["error"]["stage"] == "denoise"
+    assert broken["encode_seconds"] > 0
+    assert broken["decode_seconds"] is broken["step"] is broken["clip_seconds"] is None
+    assert main(words) == code
+    shown = capsys.readouterr().out
+    assert f"{status} at denoise: {error}" in shown
+    # Too little memory is an answer; another failure is tried again.
+    kept = benches.read(tmp_path / "bench" / broken["bench_id"])
+    assert (kept is None) == (status == "failed")
+
+
+def test_step_is_the_median_of_warm_steps_and_a_clip_is_all_of_them() -> None:
+    spec = spec_with(sampler={"steps": 50}).to_dict()
+    made = Bench(
+        bench_id="b", status="ok", spec=spec, steps=4, step_seconds=[9.0, 1.0, 2.0, 1.1],
+        encode_seconds=0.5, decode_seconds=4.0, memory={"encode": 1.0, "decode": 3.0},
+    )  # fmt: skip
+    assert made.step == 1.1
+    assert made.clip_seconds == pytest.approx(0.5 + 50 * 1.1 + 4)
+    assert made.peak == 3.0
+
+
+def test_a_full_size_model_is_refused_where_main_memory_cannot_hold_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psutil
+
+    class Small:
+        total = 16 * 2**30
+
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: Small)
+    words = ["model=cogvideox-5b", "device=cpu", f"outputs={tmp_path}"]
+    with pytest.raises(
+        SpecError, match=r"model=cogvideox-5b takes about \d+ GiB .* got 16 GiB; nearest: model=nano"
+    ):
+        command.command(words)
+
+
+def test_public_models_get_random_weights_unless_they_are_asked_for() -> None:
+    assert "model.weights=random" in command.parse(["model=cogvideox-5b"]).overrides
+    assert "model.weights=random" in command.parse(["-m", "model=nano,cogvideox-2b"]).overrides
+    for words in (["model=nano"], [], ["model=cogvideox-5b", "model.weights=pretrained"], ["model=auto"]):
+        assert "model.weights=random" not in command.parse(words).overrides
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many", "1001", ""])
+def test_timed_is_a_number_of_steps(value: str) -> None:
+    with pytest.raises(SpecError, match="timed must be a number of steps from 1 to 1000"):
+        command.split_own([f"timed={value}"])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("optimization", [
+    "none", "text-offload", "model-offload", "group-block", "group-offload", "fp8-cast", "lean-vae", "split-cfg",
+])  # fmt: skip
+def test_the_plan_is_within_5_percent_on_a_gpu(
+    optimization: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """5b at 512x288 with random weights: what max_memory_allocated says against the plan."""
+    words = ["bench", "model=cogvideox-5b", "resolution=512x288", f"optimization={optimization}", "--json"]
+    assert main([*words, "timed=1", f"outputs={tmp_path}"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)
+    if one["status"] == "oom":
+        pytest.skip("the card is too small")
+    assert abs(one["plan_error"]) < 0.05
