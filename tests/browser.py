@@ -25,6 +25,7 @@ FLAGS = (
     "--disable-sync",
     "--no-first-run",
 )
+TIMEOUT_MS = 120_000  # a machine that does much else at once is slow, not broken
 LOCAL = ("file:", "data:", "blob:", "about:")
 
 
@@ -67,6 +68,7 @@ def page_of(
 ) -> Iterator[tuple[Any, Heard]]:
     """(page, what it was heard to say) of an open page, checked at the end. `scheme` is light or dark."""
     page, heard = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme), Heard()
+    page.set_default_timeout(TIMEOUT_MS)
     page.on("console", lambda message: heard.said.append(message.text))
     page.on("pageerror", lambda error: heard.said.append(str(error)))
     page.on("request", lambda sent: heard.asked.append(sent.url))

@@ -34,7 +34,7 @@ function costsTable() {
     ...stages.map((stage) => figures(`${stage} s`, (row) => row.stages[stage]?.seconds)),
     figures("all but load s", (row) => (row.ok ? total(row) : null)),
     ...(DATA.costs.settings.some((row) => peak(row) !== null) ? stages.map((stage) => figures(`${stage} GiB`, (row) => row.stages[stage]?.peak)) : []),
-    figures("peak GiB", peak),
+    ...(DATA.costs.settings.some((row) => peak(row) !== null) ? [figures("peak GiB", peak)] : []),
   ], { column: null, descending: false })(DATA.costs.settings);
 }
 

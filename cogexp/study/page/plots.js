@@ -3,8 +3,8 @@
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const PALETTE = ["#2a8f76", "#d08a2e", "#5277c3", "#b5546b", "#7d8b3a", "#8a63b5", "#3d9db3", "#8c6d55"];
 const layout = (x, y, more = {}) => ({
-  paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: css("--fg"), size: 12 }, margin: { l: 64, r: 20, t: 20, b: 52 }, colorway: PALETTE,
-  xaxis: { title: { text: x }, gridcolor: "#8883", zerolinecolor: "#8884", automargin: true }, yaxis: { title: { text: y }, gridcolor: "#8883", zerolinecolor: "#8884", automargin: true },
+  paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: css("--fg"), size: 12 }, margin: { l: 64, r: 20, t: 20, b: 60 }, colorway: PALETTE,
+  xaxis: { title: { text: x, standoff: 8 }, gridcolor: "#8883", zerolinecolor: "#8884", automargin: true }, yaxis: { title: { text: y }, gridcolor: "#8883", zerolinecolor: "#8884", automargin: true },
   legend: { orientation: "h", y: -0.22, font: { size: 11 } }, hovermode: "closest", height: 400, ...more,
 });
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;"); // plotly reads some markup
@@ -15,11 +15,14 @@ function pareto() {
   const { table, objective } = DATA.choice;
   const costOf = COSTS[against];
   const rows = table.filter((row) => costOf(row) !== null && costOf(row) !== undefined);
+  // The name stands away from the nearest neighbour, so that the two do not meet.
+  const nearest = (row) => rows.filter((other) => other !== row).reduce((a, b) => (a && Math.abs(costOf(a) - costOf(row)) <= Math.abs(costOf(b) - costOf(row)) ? a : b), null);
+  const below = new Set(rows.filter((row) => nearest(row) && row[objective].mean < nearest(row)[objective].mean));
   const name = (row) => plain(DATA.axes.map((axis) => row[axis]).join(" "));
   // Names beside many points would lie over one another: then only the front has them, the others on hover.
   const trace = (rows, label, symbol) => ({
     type: "scatter", mode: symbol !== "star" && table.length > 6 ? "markers" : "markers+text", name: label, x: rows.map(costOf), y: rows.map((r) => r[objective].mean),
-    text: rows.map(name), hovertext: rows.map((r) => `${name(r)}<br>${plain(objective)} ${estimate(r[objective])}<br>${r.seconds ? `${shown(r.seconds.mean)} s, ` : ""}peak ${shown(r.peak_allocated_gib)} GiB`), hoverinfo: "text", textposition: "top center", cliponaxis: false,
+    text: rows.map(name), hovertext: rows.map((r) => `${name(r)}<br>${plain(objective)} ${estimate(r[objective])}<br>${r.seconds ? `${shown(r.seconds.mean)} s, ` : ""}peak ${shown(r.peak_allocated_gib)} GiB`), hoverinfo: "text", textposition: rows.map((row) => (below.has(row) ? "bottom center" : "top center")), cliponaxis: false,
     error_y: { type: "data", symmetric: false, thickness: 1, color: "#888a", array: rows.map((r) => (r[objective].high ?? r[objective].mean) - r[objective].mean), arrayminus: rows.map((r) => r[objective].mean - (r[objective].low ?? r[objective].mean)) },
     marker: { size: 13, symbol, color: symbol === "star" ? css("--accent") : "#8a929e" },
   });
@@ -36,10 +39,14 @@ function costs() {
 }
 function curves(rows) {
   const metric = byId("curve-metric").value;
-  const traces = rows.filter((run) => run.per_frame[metric]).slice(0, 24).map((run) => ({
-    type: "scatter", mode: "lines", line: { width: 1.6 }, name: plain([...DATA.axes.map((axis) => run.axes[axis]), run.prompt, `seed ${run.seed}`].join(" ")), y: run.per_frame[metric], connectgaps: false,
+  const shown = rows.filter((run) => run.per_frame[metric]).slice(0, 24);
+  const settings = [...new Set(shown.map(named))]; // one colour a setting, one line a run
+  const traces = shown.map((run, index) => ({
+    type: "scatter", mode: "lines", connectgaps: false, y: run.per_frame[metric], line: { width: 1.6, color: PALETTE[settings.indexOf(named(run)) % PALETTE.length] },
+    legendgroup: named(run), name: plain(named(run) || "all runs"), showlegend: shown.findIndex((other) => named(other) === named(run)) === index,
+    hovertemplate: `${plain([named(run), run.prompt, `seed ${run.seed}`].join(" "))}<br>frame %{x}: %{y}<extra></extra>`,
   }));
-  Plotly.react("curves", traces, { ...layout("frame", plain(metric)), showlegend: traces.length <= 8 }, options);
+  Plotly.react("curves", traces, { ...layout("frame", plain(metric)), showlegend: settings.length <= 12 }, options);
 }
 const metrics = [...new Set(DATA.runs.flatMap((run) => Object.keys(run.per_frame)))].sort();
 function draw() {

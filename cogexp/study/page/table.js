@@ -71,13 +71,14 @@ function settingsTable() {
       name, get: (row) => (row[name] ? row[name].mean : null),
       show: (row) => (!row[name] ? "-" : name === objective ? estimate(row[name]) : (name === "seconds" ? cost : score)(row[name].mean)),
     })),
-    figures("peak GiB", (row) => row.peak_allocated_gib),
+    ...(table.some((row) => measured(row.peak_allocated_gib)) ? [figures("peak GiB", (row) => row.peak_allocated_gib)] : []),
     { name: "behind by", get: (row) => (row.behind ? row.behind.mean : null), show: (row) => (row.behind ? estimate(row.behind) : "") },
     { name: "Pareto", get: (row) => (row.pareto ? "yes" : ""), show: (row) => (row.pareto ? "yes" : "") },
   ];
   sortable(byId("settings-table"), columns, { column: null, descending: false }, (row) => (row.mark === "best" || row.mark === "leads" ? "best" : ""))(table);
 }
 
+const measured = (value) => value !== null && value !== undefined;
 const dimension = (run, name) => (name in run.axes ? run.axes[name] : run[name]);
 const known = {}; // the values of a dimension, in order
 function distinct(name) {
@@ -119,8 +120,9 @@ function copy(text, label = "Copy") {
   return button;
 }
 function runsTable() {
-  const metrics = [...new Set(DATA.runs.flatMap((run) => Object.keys(run.scores).map((key) => key.split("/")[1])))];
-  const exact = [...new Set(DATA.runs.flatMap((run) => Object.keys(run.scores)))].sort();
+  const exact = [...new Set(DATA.runs.flatMap((run) => Object.keys(run.scores)))].filter((key) => DATA.runs.some((run) => measured(run.scores[key]))); // nothing measured: no column
+  const metrics = [...new Set(exact.map((key) => key.split("/")[1]))];
+  exact.sort();
   const groups = { scores: true, "native and upscaled": false, stages: false };
   const state = { column: null, descending: false };
   const columns = () => [
@@ -134,7 +136,7 @@ function runsTable() {
     { name: "artifacts", get: (run) => run.found, show: (run) => el("span", { class: run.level || "" }, shown(run.found)) },
     figures("seconds", (run) => run.seconds),
     ...(groups.stages ? DATA.stages.map((stage) => figures(`${stage} s`, (run) => run.stages[stage]?.seconds)) : []),
-    figures("peak GiB", (run) => run.peak),
+    ...(DATA.runs.some((run) => measured(run.peak)) ? [figures("peak GiB", (run) => run.peak)] : []),
     { name: "repeat", fixed: true, get: () => null, show: (run) => copy(run.command) },
     ...(DATA.runs.some((run) => run.error) ? [{ name: "error", get: (run) => run.error, show: (run) => run.error || "", wide: true }] : []),
   ];
