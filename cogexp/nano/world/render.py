@@ -22,6 +22,9 @@ _UNIT = {1: 0.220, 2: 0.195, 3: 0.175}
 # How far the camera travels over a clip at the animals' feet, as a share of the width, at entropy 0 and 1.
 # Ten pixels a frame at 512 columns are more than a small VAE learns in CPU hours; five are.
 _PAN = (0.08, 0.16)
+# How fast everybody moves at entropy 0, as a share of poses.CADENCE and SPEED: a jump of 30 pixels a frame
+# left ghosts in a VAE of CPU hours, because four frames share one latent.
+_SLOWEST = 0.5
 # Layouts to choose from at full entropy.
 _LAYOUTS = 4096
 
@@ -68,7 +71,8 @@ class Stage:
         self.backdrop: Backdrop = backdrop(
             scene.place, scene.time, width, height, int(abs(self.reach_px)) + 1 if way else 0, layout, entropy
         )
-        self.actors = _cast(scene, width, height, frames, rng, entropy)
+        self.tempo = _SLOWEST + (1 - _SLOWEST) * entropy
+        self.actors = _cast(scene, width, height, frames, rng, entropy, self.tempo)
 
     def frame(self, index: int, *, with_animals: bool = True) -> Image:
         """(height, width, 3) RGB; without the animals it is what the clip would be if they had gone."""
@@ -84,7 +88,7 @@ class Stage:
 
     def _show(self, picture: Image, actor: Actor, index: int, pan: float) -> None:
         scene = self.scene
-        phase = int(actor.phase + CADENCE[scene.action] * index) % PHASES
+        phase = int(actor.phase + CADENCE[scene.action] * self.tempo * index) % PHASES
         x = actor.x + actor.step_px * (index - (self.frames - 1) / 2) - pan
         pose = POSES[scene.action](phase / PHASES)
         lift = pose.lift + (1.0 if scene.action == "flying" else 0.0)
@@ -96,7 +100,13 @@ class Stage:
 
 
 def _cast(
-    scene: Scene, width: int, height: int, frames: int, rng: np.random.Generator, entropy: float
+    scene: Scene,
+    width: int,
+    height: int,
+    frames: int,
+    rng: np.random.Generator,
+    entropy: float,
+    tempo: float,
 ) -> list[Actor]:
     """Animals side by side, the farther ones behind; small enough that all fit."""
     number = scene.number
@@ -109,7 +119,7 @@ def _cast(
     spread = min(width / (number + 0.15), unit * (behind + ahead) * 1.12)
     # What is left beside the group: a long clip must not walk out of the picture.
     slack = max(width - (number - 1) * spread - unit * (behind + ahead), 0.10 * width)
-    step = min(SPEED[scene.action] * unit, slack / max(frames - 1, 1)) * forward
+    step = min(SPEED[scene.action] * tempo * unit, slack / max(frames - 1, 1)) * forward
     slack = max(slack - abs(step) * (frames - 1), 0.0) / 2
     start = int(rng.integers(4)) * (PHASES // 4)
     actors = []
