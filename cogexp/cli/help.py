@@ -10,7 +10,7 @@ COMMANDS = {
     "plan": "what a setting would cost, and which settings fit gpu=24GB; no weights, no GPU",
     "bench": "what settings cost on this machine, measured in a few steps; no download",
     "measure": "metrics of any video:  python -m cogexp measure clip.mp4 --prompt 'two wolves'",
-    "inspect": "the inside of the model: shapes and compute of every stage; activations=true: pictures of layers",
+    "inspect": "the inside of the model: every stage's shapes and compute; activations=true: its layers",
     "pick": "the best setting under constraints:  python -m cogexp pick maximize=clip_score max_vram=24GB",
     "optimize": "search for the best setting under constraints, with Optuna; goes on where it stopped",
     "agent": "runs of a W&B sweep in one process that keeps its model:  python -m cogexp agent SWEEP_ID",
