@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from cogexp.inspect.compare import Comparison
     from cogexp.inspect.draw.kit import Picture
     from cogexp.inspect.measured import Measured
-    from cogexp.inspect.modules import untrained
     from cogexp.inspect.row import Row
 
 KEYS = ("activations", "steps", "layers", "video", "probes")
@@ -151,6 +150,7 @@ def make_atlas(
     from cogexp.engine.models import check_device
     from cogexp.inspect.atlas import write_atlas
     from cogexp.inspect.measured import PROMPTS, measure
+    from cogexp.inspect.modules import untrained
     from cogexp.inspect.sources import EngineSource
     from cogexp.inspect.tables import tables
     from cogexp.inspect.watched import observe

@@ -139,8 +139,8 @@ def say_probe(found: Measured, name: str) -> str:
 
 
 def say_probes(found: Measured) -> str:
-    """All probes, and once what cannot be checked."""
-    return " ".join(say_probe(found, probe.name) for probe in PROBES) + _elsewhere(found)
+    """All probes, a line each, and once what cannot be checked."""
+    return "\n".join(say_probe(found, probe.name) for probe in PROBES) + _elsewhere(found)
 
 
 def _figure(one: Accuracy) -> str:

@@ -12,6 +12,16 @@ from cogexp.inspect.tiles import Tile
 from cogexp.sheet import INK, LINE, MARGIN, PAPER, SOFT, WIDTH, font_for, wrap
 
 Colour = tuple[int, int, int]
+_DEFAULT_TILES = (
+    "Tiles of the decoder (optimization.vae_tiling=true, default tiles)",
+    "Untiled decoding has no seams. Tiled, the last tile of an axis is what is left over: few latent "
+    "rows, with normalisation statistics and zero padding of their own, so pictures can tear there.",
+)
+_EDGE_TILES = (
+    "Tiles of the decoder (optimization.vae_tiling=edge)",
+    "Untiled decoding has no seams. Edge-aligned tiles all have full size and are blended over all that they "
+    "share with their neighbours: no part of the picture comes from a thin tile.",
+)
 GUTTER = 72  # room for row labels left of a plot
 BETWEEN = 56
 PLOT = (WIDTH - 2 * MARGIN - BETWEEN) // 2 - GUTTER  # width of one plot, px
@@ -40,9 +50,7 @@ def draw(comparison: Comparison, out: Path) -> None:
     )
     page.pair((this, other), _positions_plot, lambda view: [axis.describe() for axis in view.positions.axes])
     page.section(
-        "Tiles of the decoder (optimization.vae_tiling=true, default tiles)",
-        "Untiled decoding has no seams. Tiled, the last tile of an axis is what is left over: few latent "
-        "rows, with normalisation statistics and zero padding of their own, so pictures can tear there.",
+        *(_EDGE_TILES if this.tiles.edge else _DEFAULT_TILES),
     )
     page.legend(
         [

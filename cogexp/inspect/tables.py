@@ -102,7 +102,7 @@ def differences(comparison: Comparison) -> Table:
     notes = [
         f"video tokens: {this.video_tokens:,} against {other.video_tokens:,}",
         *(f"positions, {axis.describe()}" for axis in this.positions.axes),
-        *(f"default decode tiles, {line}" for line in this.tiles.describe()),
+        *(f"{this.tiles.name}, {line}" for line in this.tiles.describe()),
     ]
     title = f"{this.size} against {other.size}: {len(cells)} rows differ, {comparison.same()} are the same"
     return Table(title=title, header=header, rows=cells, notes=notes)

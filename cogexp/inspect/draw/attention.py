@@ -15,6 +15,7 @@ SECTION = "Attention to words"
 GROUPS = 4
 FRAMES = 4
 TILE = 200
+OVERVIEW_PER_ROW = 5
 COLOURS = "inferno"
 FADED = 0.6  # of the frame's light that is left under the heat
 TOP = 99.7  # percentile where the colours end: a few patches draw far more attention than the others
@@ -149,29 +150,19 @@ def _place(row: int, column: int, shape: tuple[int, ...]) -> str:
 
 def _overview(found: Activations, folder: Path) -> Picture:
     """Every word over the middle frame, averaged over steps and blocks, each on its own scale."""
-    middle, each_row = found.passes.grid[0] // 2, 5
+    middle = found.passes.grid[0] // 2
     size = kit.tile_size(*found.frames.shape[1:3], widest=TILE + 60)
     under = kit.resized(found.frames[found.shown_frame(middle)], size, smooth=True)
-    words = found.prompt.words
-    rows = -(-len(words) // each_row)
-    each = (kit.WIDTH - 0.6) / each_row - 0.1
-    high = each * size[0] / size[1]
-    made = kit.figure(kit.WIDTH, rows * (high + 0.36) + 0.25)
-    for column in range(len(words)):
+    tiles, labels = [], []
+    for column in range(len(found.prompt.words)):
         heat = _mean(found, column, found.steps, found.blocks)[middle]
-        row, at = divmod(column, each_row)
-        plot = kit.axes(made, 0.3 + at * (each + 0.1), 0.3 + row * (high + 0.36), each, high)
-        least, most = float(heat.min()), float(np.percentile(heat, TOP))
-        plot.imshow(overlay(under, heat, least, most), aspect="auto")
-        plot.set_title(
-            f"{_written(found, column)}   {100 * least:.3f} to {100 * most:.3f} %",
-            fontsize=9,
-            loc="left",
-            pad=3,
-        )
-        plot.set_xticks([])
-        plot.set_yticks([])
-        kit.bare(plot)
+        low, high = float(heat.min()), float(np.percentile(heat, TOP))
+        tiles.append(overlay(under, heat, low, high))
+        labels.append(f"{_written(found, column)}   {100 * low:.3f} to {100 * high:.3f} %")
+    columns = min(OVERVIEW_PER_ROW, len(tiles))
+    width = (kit.WIDTH - 0.6) * columns / OVERVIEW_PER_ROW
+    made = kit.figure(kit.WIDTH, kit.labelled_height(width, size, len(tiles), columns) + 0.5)
+    kit.show_labelled(made, tiles, labels, (0.3, 0.2, width), columns)
     return kit.save(
         made, folder, "attention-overview.png", section=SECTION, title="All words",
         words=" ".join(found.columns),

@@ -19,7 +19,9 @@ from cogexp.sheet import font_file
 DPI = 110
 WIDTH = 13.0  # inches of a full-width picture
 INK, SOFT, PAPER = "#1c1e22", "#70747c", "#fbfbf9"
+PAPER_RGB = (251, 251, 249)
 GAP = 6  # px between tiles
+LABEL = 22  # px for a line above a tile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +84,46 @@ def save(
     )
 
 
-def canvas(tiles: np.ndarray) -> np.ndarray:
-    """One picture of tiles (rows, columns, h, w, 3), paper between them."""
+def canvas(tiles: np.ndarray, above: int = 0) -> np.ndarray:
+    """One picture of tiles (rows, columns, h, w, 3), paper between them, `above` px of it over each row."""
     rows, columns, height, width, _ = tiles.shape
-    made = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 251, np.uint8)
+    tall = height + GAP + above
+    made = np.full((rows * tall - GAP, columns * (width + GAP) - GAP, 3), PAPER_RGB, np.uint8)
     for row in range(rows):
         for column in range(columns):
-            top, left = row * (height + GAP), column * (width + GAP)
+            top, left = row * tall + above, column * (width + GAP)
             made[top : top + height, left : left + width] = tiles[row, column]
     return made
+
+
+def show_labelled(
+    made: Any,
+    tiles: Sequence[np.ndarray],
+    labels: Sequence[str],
+    place: tuple[float, float, float],
+    columns: int,
+) -> None:
+    """Draw tiles (h, w, 3) in rows of `columns`, a line above each, at (left, top, width) in inches."""
+    height, width, _ = tiles[0].shape
+    rows = -(-len(tiles) // columns)
+    grid = np.full((rows, columns, height, width, 3), PAPER_RGB, np.uint8)
+    for index, tile in enumerate(tiles):
+        grid[divmod(index, columns)] = tile
+    picture = canvas(grid, above=LABEL)
+    left, top, wide = place
+    plot = axes(made, left, top, wide, wide * picture.shape[0] / picture.shape[1])
+    plot.imshow(picture, aspect="auto", interpolation="nearest")
+    plot.set_axis_off()
+    for index, label in enumerate(labels):
+        row, column = divmod(index, columns)
+        at = (column * (width + GAP), row * (height + GAP + LABEL) + LABEL - 4)
+        plot.text(*at, label, fontsize=8.5, va="bottom", color=INK)
+
+
+def labelled_height(width: float, tile: tuple[int, int], count: int, columns: int) -> float:
+    """Height in inches of `count` labelled tiles (h, w) in rows of `columns` that are `width` wide."""
+    rows = -(-count // columns)
+    return width * (rows * (tile[0] + GAP + LABEL) - GAP) / (columns * (tile[1] + GAP) - GAP)
 
 
 def show_tiles(

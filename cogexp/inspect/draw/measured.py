@@ -68,7 +68,9 @@ def _probes(found: Measured, folder: Path) -> Picture:
     plot.set_ylim(0, 1.03)
     plot.plot([], [], color=kit.SOFT, ls=":", lw=1, label="chance, in the same colour")
     plot.legend(fontsize=9, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    about = f"Linear probes on {found.prompts} prompts, tested on combinations never fitted, 95 % intervals. "
+    about = (
+        f"Linear probes on {found.prompts} prompts, tested on combinations never fitted, 95 % intervals.\n"
+    )
     return _saved(made, folder, "probes", "Linear probes", about + claim.say_probes(found))
 
 
