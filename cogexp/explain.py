@@ -1,6 +1,7 @@
 """Who made the fault of a run: its latents are decoded a second time, whole, and the two clips are compared.
 
 A fault that is gone in the second decoding came from the decoder's tiles; one that stays is in the latents.
+Where memory forbids a whole frame, the second decoding is made of tiles of full size.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ from pathlib import Path
 
 import numpy as np
 
+from cogexp import machine
 from cogexp import record as records
+from cogexp.catalog import VARIANTS
 from cogexp.engine import generate
 from cogexp.explain_picture import draw
 from cogexp.metrics.artifacts.attribution import Attribution, attribute
+from cogexp.plan import cards, memory
 from cogexp.record import Record
 from cogexp.spec import RunSpec
 from cogexp.store import Keys, Store
 from cogexp.terminal import Progress
 
 PICTURE = "explain.png"
+WHOLE, EDGE = "decoded whole", "decoded in tiles of full size"
 
 
 class ExplainError(RuntimeError):
@@ -55,16 +60,15 @@ def explain(folder: Path, out: Path, *, device: str, progress: Progress) -> Expl
         )
     made = _decode(spec, kept[0]["latents"], device, progress, "decode as run")
     lines = generate.tile_lines(spec, device)
-    second = made
+    second, how = made, WHOLE
     if lines.rows or lines.columns:
-        whole = dataclasses.replace(
-            spec, optimization=dataclasses.replace(spec.optimization, vae_tiling=False)
-        )
-        second = _decode(whole, kept[0]["latents"], device, progress, "decode whole")
+        again = second_decoding(spec, device)
+        how = EDGE if again.optimization.vae_tiling else WHOLE
+        second = _decode(again, kept[0]["latents"], device, progress, how)
     verdict = attribute(made, second, spec.resolution.fps)
-    sentence = _sentence(verdict, lines)
+    sentence = _sentence(verdict, lines, how)
     title = f"{verdict.cause}: {sentence}"
-    draw(made, second, verdict, lines, title=title, out=folder / PICTURE)
+    draw(made, second, verdict, lines, title=title, how=how, out=folder / PICTURE)
     _update(record, folder, verdict, sentence)
     return Explanation(
         cause=verdict.cause,
@@ -73,6 +77,37 @@ def explain(folder: Path, out: Path, *, device: str, progress: Progress) -> Expl
         columns=verdict.columns,
         picture=folder / PICTURE,
     )
+
+
+def second_decoding(spec: RunSpec, device: str) -> RunSpec:
+    """How the latents of a tiled run are decoded again: whole; where that does not fit, in full-size tiles.
+
+    Raises:
+        ExplainError: the run had such tiles itself and cannot be decoded whole here.
+    """
+    lean = dataclasses.replace(spec.optimization, vae_tiling=False, lean_vae=True)
+    whole = dataclasses.replace(spec, optimization=lean)
+    needed = memory.stages(whole, VARIANTS[spec.model.name])["decode"].peak_allocated_gib
+    room = _room_gib(device)
+    if needed <= room:
+        return whole
+    if spec.optimization.vae_tiling == "edge":
+        raise ExplainError(
+            f"decoding {spec.resolution.name} whole needs {needed:.1f} GiB and {device} has {room:.1f}; "
+            "the run's own tiles already have full size"
+        )
+    return dataclasses.replace(spec, optimization=dataclasses.replace(lean, vae_tiling="edge"))
+
+
+def _room_gib(device: str) -> float:
+    """Memory that a decode may use on this device."""
+    here = machine.gpu() if device.startswith("cuda") else None
+    if here is not None:
+        return cards.of_machine(here).usable_gib
+    import psutil
+
+    free: float = psutil.virtual_memory().available / memory.GIB
+    return free
 
 
 def _decode(spec: RunSpec, latents: object, device: str, progress: Progress, name: str) -> np.ndarray:
@@ -84,7 +119,7 @@ def _decode(spec: RunSpec, latents: object, device: str, progress: Progress, nam
     return np.concatenate(chunks)
 
 
-def _sentence(verdict: Attribution, lines: generate.TileLines) -> str:
+def _sentence(verdict: Attribution, lines: generate.TileLines, how: str) -> str:
     """What happened and what helps, in words."""
     if not (lines.rows or lines.columns):
         if verdict.cause == "denoiser":
@@ -93,12 +128,13 @@ def _sentence(verdict: Attribution, lines: generate.TileLines) -> str:
     if verdict.cause == "decoder":
         places = [f"{what} {span[0]}-{span[1]}" for what, span in _spans(verdict)]
         meet = ", ".join(f"row {row}" for row in lines.rows) or f"column {lines.columns[0]}"
+        setting = "false" if how == WHOLE else "edge"
         return (
-            f"{' and '.join(places) or 'the frame'} change when the same latents are decoded whole; "
-            f"VAE tiles meet at {meet}: optimization.vae_tiling=false removes it"
+            f"{' and '.join(places) or 'the frame'} change when the same latents are {how}; "
+            f"VAE tiles meet at {meet}: optimization.vae_tiling={setting} removes it"
         )
     if verdict.cause == "denoiser":
-        return "the fault stays when the latents are decoded whole: it was made while denoising"
+        return f"the fault stays when the latents are {how}: it was made while denoising"
     return "no fault was found and both decodings agree"
 
 

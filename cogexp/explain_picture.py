@@ -17,9 +17,16 @@ MARK, BAR = (214, 60, 40), (70, 110, 190)
 
 
 def draw(
-    made: np.ndarray, second: np.ndarray, verdict: Attribution, lines: TileLines, *, title: str, out: Path
+    made: np.ndarray,
+    second: np.ndarray,
+    verdict: Attribution,
+    lines: TileLines,
+    *,
+    title: str,
+    how: str = "decoded whole",
+    out: Path,
 ) -> None:
-    """Clips (t, h, w, 3) uint8, as run and decoded whole -> a PNG of the frame that differs most."""
+    """Clips (t, h, w, 3) uint8, as run and decoded again -> a PNG of the frame that differs most."""
     difference = np.abs(made.astype(np.int16) - second).max(3)
     frame = int(difference.mean((1, 2)).argmax())
     gain = 255 / max(np.percentile(difference[frame], 99.5), 8)
@@ -34,7 +41,7 @@ def draw(
         y += 30
     y += 12
     for index, (label, picture) in enumerate(
-        ((f"as run, frame {frame}", made[frame]), ("the same latents decoded whole", second[frame]))
+        ((f"as run, frame {frame}", made[frame]), (f"the same latents {how}", second[frame]))
     ):
         left = MARGIN + index * (size[0] + GAP)
         pen.text((left, y), label, font=font_for(label, 18), fill=SOFT)

@@ -20,6 +20,7 @@ from cogexp.metrics import EvalClip, EvalClipBuilder, measure
 from cogexp.spec import RunSpec, UpscalerSpec
 from cogexp.store import Keys, Store, calibration_spec, text_key
 from cogexp.terminal import Progress
+from cogexp.tiles import layout
 from cogexp.video import Writer
 
 if TYPE_CHECKING:
@@ -250,16 +251,15 @@ def _load(attempt: Attempt, progress: Progress, *names: str) -> None:
 
 
 def known_tiles(spec: RunSpec, scale: int) -> Tiles:
-    """Where the VAE's tiles meet in the native clip, or in the one enlarged by `scale`."""
-    from cogexp.metrics.artifacts.detect import TILE_PX, TILE_STEP, Tiles
+    """Where the VAE's tiles meet in the native clip, or in the one enlarged by `scale`.
 
-    height, width = spec.resolution.height, spec.resolution.width
-    if not spec.optimization.vae_tiling or (height <= TILE_PX[0] and width <= TILE_PX[1]):
-        return Tiles()
-    return Tiles(
-        rows=tuple(scale * row for row in range(TILE_STEP[0], height, TILE_STEP[0])),
-        columns=tuple(scale * column for column in range(TILE_STEP[1], width, TILE_STEP[1])),
-    )
+    Tiles of full size are blended over half the frame: they meet at no line.
+    """
+    from cogexp.metrics.artifacts.detect import Tiles
+
+    kind = spec.optimization.vae_tiling is True
+    rows, columns = layout(kind, spec.resolution.height, spec.resolution.width).lines
+    return Tiles(rows=tuple(scale * row for row in rows), columns=tuple(scale * column for column in columns))
 
 
 def frames_to_show(frames: int) -> list[int]:

@@ -11,6 +11,7 @@ Rows and columns are pixels of the native frame, unless "latents" is said.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -94,7 +95,8 @@ def edge_starts(side: int, tile: int, overlap: int) -> list[int]:
     return [round(index * (side - tile) / gaps) for index in range(gaps + 1)]
 
 
-def weights(tiles: tuple[Tile, ...]) -> list[list[float]]:
+@functools.lru_cache(maxsize=256)
+def weights(tiles: tuple[Tile, ...]) -> tuple[tuple[float, ...], ...]:
     """Blending weights of each tile at its own rows: ramps over what it shares with its neighbours, none at
     the edges of the frame; at every row of the frame they add up to 1."""
     total = [0.0] * max(tile.end for tile in tiles)
@@ -110,10 +112,10 @@ def weights(tiles: tuple[Tile, ...]) -> list[list[float]]:
         ramps.append(ramp)
         for at, value in enumerate(ramp, tile.start):
             total[at] += value
-    return [
-        [value / total[at] for at, value in enumerate(ramp, tile.start)]
+    return tuple(
+        tuple(value / total[at] for at, value in enumerate(ramp, tile.start))
         for ramp, tile in zip(ramps, tiles, strict=True)
-    ]
+    )
 
 
 def _whole(side: int) -> Tile:

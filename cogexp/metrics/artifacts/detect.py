@@ -21,6 +21,7 @@ from cogexp.metrics.artifacts.shear import find_shear, find_vertical_shear
 from cogexp.metrics.artifacts.smear import find_smear
 from cogexp.metrics.artifacts.stripes import find_stripes
 from cogexp.metrics.clip_frames import EvalClip
+from cogexp.tiles import layout
 
 # Thresholds were fixed on development clips and are judged on others: see evaluate.py.
 DETECTORS: dict[str, Detector] = {
@@ -42,10 +43,6 @@ DETECTORS: dict[str, Detector] = {
 
 # A black frame repeats nothing, and a pattern all over the frame is full of lines and shifts.
 EXPLAINS_OTHERS = ("black", "checkerboard", "grid")
-
-# diffusers decodes CogVideoX in tiles that begin every 200 rows and 288 columns, when a frame is larger
-# than one tile.
-TILE_PX, TILE_STEP = (240, 360), (200, 288)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,9 +144,7 @@ def reduced(tiles: Tiles, factor: int) -> Tiles:
 
 def default_tiles(clip: EvalClip) -> Tiles:
     """The lines of diffusers' default tiling, taking the reduced clip for the native one."""
-    h, w = clip.detail.shape[1:3]
-    rows = tuple(range(TILE_STEP[0], h, TILE_STEP[0])) if h > TILE_PX[0] else ()
-    columns = tuple(range(TILE_STEP[1], w, TILE_STEP[1])) if w > TILE_PX[1] else ()
+    rows, columns = layout(True, *clip.detail.shape[1:3]).lines
     return Tiles(rows=rows, columns=columns)
 
 
