@@ -15,7 +15,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--from", dest="begin_from", choices=("nothing", "shipped"), default="nothing",
                         help="first weights of parts without a checkpoint (%(default)s)")  # fmt: skip
     parser.add_argument("--to", type=Path, help="where `ship` writes (default: the package)")
+    parser.add_argument("--only", action="append", choices=PARTS, help="part to `measure` (default: all)")
     parser.add_argument("--clips", type=int, default=96, help="prompts for `adherence`")
     parser.add_argument("--sampling-steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=4.0)
@@ -87,13 +88,20 @@ def _run(options: argparse.Namespace) -> int:
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
+    if options.what in PARTS or options.what == "all":
+        return _train(options, device)
+    from cogexp.nano.training import commands
+
     if options.what == "ship":
-        return _ship(options)
-    if options.what == "measure":
-        return _measure(options, device)
-    if options.what == "adherence":
-        return _adherence(options, device)
-    return _train(options, device)
+        commands.ship_all(options)
+    elif options.what == "adherence":
+        commands.measure_adherence(options, device)
+    else:
+        plan = plan_of(options, device)
+        # The model card's figures: on 64 clips or scenes, however few an evaluation in training takes.
+        plan = plan if options.plan == "tiny" else replace(plan, held_out_clips=64)
+        commands.measure(options, plan, _about(options, plan, device), device)
+    return 0
 
 
 def keep_pages() -> None:
@@ -178,7 +186,7 @@ def _train_part(
     renderer: Renderer,
     deadline: float,
 ) -> None:
-    from cogexp.nano.training import checkpoint, ship, tasks
+    from cogexp.nano.training import checkpoint, commands, ship, tasks
     from cogexp.nano.training.loop import train
 
     folder = options.folder / part
@@ -204,63 +212,9 @@ def _train_part(
         tasks.write_scaling(plan, options.folder, device)
     if options.compact:
         checkpoint.write_compact(folder, options.compact / part)
-    print(json.dumps({"part": part, "step": progress.step, "minutes": round(progress.seconds / 60, 1),
-                      "done": task.schedule.share(progress) >= 1.0, **_latest(progress)}))  # fmt: skip
-
-
-def _latest(progress: Any) -> dict[str, float]:
-    latest: dict[str, float] = {}
-    for row in progress.history:
-        latest.update(row)
-    return {k: round(v, 4) for k, v in latest.items() if k not in ("step", "seconds")}
-
-
-def _measure(options: argparse.Namespace, device: torch.device) -> int:
-    """The figures of the model card: on 64 held-out clips or scenes, whatever the plan's evaluations take."""
-    from cogexp.nano.training import checkpoint, tasks
-
-    plan = plan_of(options, device)
-    if options.plan != "tiny":
-        plan = replace(plan, held_out_clips=64)
-    for part in PARTS:
-        progress = checkpoint.load_progress(options.folder / part)
-        if progress is None:
-            continue
-        progress.note(tasks.figures(part, plan, options.seed, device, options.folder))
-        progress.about = _about(options, plan, device)
-        checkpoint.save_progress(options.folder / part, progress)
-        print(json.dumps({"part": part, **_latest(progress)}))
-    return 0
-
-
-def _adherence(options: argparse.Namespace, device: torch.device) -> int:
-    from cogexp.nano.training import adherence, tasks
-
-    width, _, height = options.size.partition("x")
-    modules = tasks.trained_modules(options.folder, device)
-    figures = adherence.measure(
-        modules,
-        tasks.trained_judge(options.folder, device),
-        tasks.trained_clip(options.folder, device),
-        number=options.clips,
-        size=(int(width), int(height)),
-        steps=options.sampling_steps,
-        guidance=options.guidance,
-        device=device,
-        sheet=options.folder / "adherence.png",
-    )
-    (options.folder / "adherence.json").write_text(json.dumps(figures, indent=1))
-    print(json.dumps({k: round(v, 4) for k, v in figures.items()}))
-    return 0
-
-
-def _ship(options: argparse.Namespace) -> int:
-    from cogexp.nano.training.ship import ship
-    from cogexp.nano.weights import FOLDER
-
-    sizes = ship(options.folder, options.to or FOLDER)
-    print(json.dumps({name: round(size, 2) for name, size in sizes.items()}))
-    return 0
+    said = {"part": part, "step": progress.step, "minutes": round(progress.seconds / 60, 1)}
+    done = task.schedule.share(progress) >= 1.0
+    print(json.dumps({**said, "done": done, **commands.latest(progress)}))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from cogexp.nano.training.clip import ClipTask
 from cogexp.nano.training.dit import DitTask, noised, rotary
 from cogexp.nano.training.judge import JudgeTask
 from cogexp.nano.training.lean import lean
-from cogexp.nano.training.loop import Schedule, optimizer_of, train
-from cogexp.nano.training.muon import Muon, orthogonalized
+from cogexp.nano.training.loop import Schedule, train
+from cogexp.nano.training.muon import Muon, optimizer_of, orthogonalized
 from cogexp.nano.training.plans import PLANS, Look, look_at
 from cogexp.nano.training.renderer import Renderer
 from cogexp.nano.training.vae import VaeTask, psnr_db, to_pixels

@@ -19,7 +19,7 @@ from torch import nn
 
 from cogexp.nano.training import checkpoint
 from cogexp.nano.training.checkpoint import Tensors
-from cogexp.nano.training.muon import Muon
+from cogexp.nano.training.muon import optimizer_of
 from cogexp.nano.training.orders import Batch, Order
 from cogexp.nano.training.renderer import Renderer
 
@@ -78,32 +78,6 @@ def generator(device: torch.device, *numbers: int) -> torch.Generator:
     for number in numbers:
         seed = (seed * 1_000_003 + number + 1) % (2**63 - 1)
     return torch.Generator(device).manual_seed(seed)
-
-
-def optimizer_of(task: Task) -> torch.optim.Optimizer:
-    """Muon where the schedule says so, else AdamW; vectors (biases, norms) are not decayed.
-
-    A group's 'gain' is its rate over the schedule's.
-    """
-    named = [pair for module in task.modules.values() for pair in module.named_parameters()]
-    inside = [p for n, p in named if p.ndim > 1 and not any(edge in n for edge in task.edges)]
-    if not task.schedule.muon:
-        inside = []
-    taken = {id(p) for p in inside}
-    rest = [p for _, p in named if id(p) not in taken]
-    groups = [
-        {"params": [p for p in rest if p.ndim > 1], "weight_decay": task.weight_decay, "gain": 1.0},
-        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0, "gain": 1.0},
-    ]
-    peak = task.schedule.peak
-    if inside:
-        gain = task.schedule.muon / peak
-        # Decay is a share of the rate: the larger rate would decay more.
-        groups.append(
-            {"params": inside, "weight_decay": task.weight_decay / gain, "gain": gain, "orthogonal": True}
-        )
-        return Muon(groups)
-    return torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98), fused=task.device.type == "cuda")
 
 
 def train(

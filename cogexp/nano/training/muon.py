@@ -8,9 +8,12 @@ CPU-minutes it was about 0.6 dB ahead of AdamW on the VAE after as many steps.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from cogexp.nano.training.loop import Task
 
 # Coefficients of the quintic iteration, from the same source: singular values end between 0.7 and 1.2.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
@@ -78,3 +81,29 @@ class Muon(torch.optim.Optimizer):
         second = state["second"].mul_(0.98).addcmul_(parameter.grad, parameter.grad, value=0.02)
         scale = (second / (1 - 0.98**step)).sqrt_().add_(1e-8)
         parameter.addcdiv_(first, scale, value=-rate / (1 - 0.9**step))
+
+
+def optimizer_of(task: Task) -> torch.optim.Optimizer:
+    """Muon where the schedule says so, else AdamW; vectors (biases, norms) are not decayed.
+
+    A group's 'gain' is its rate over the schedule's.
+    """
+    named = [pair for module in task.modules.values() for pair in module.named_parameters()]
+    inside = [p for n, p in named if p.ndim > 1 and not any(edge in n for edge in task.edges)]
+    if not task.schedule.muon:
+        inside = []
+    taken = {id(p) for p in inside}
+    rest = [p for _, p in named if id(p) not in taken]
+    groups = [
+        {"params": [p for p in rest if p.ndim > 1], "weight_decay": task.weight_decay, "gain": 1.0},
+        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0, "gain": 1.0},
+    ]
+    peak = task.schedule.peak
+    if inside:
+        gain = task.schedule.muon / peak
+        # Decay is a share of the rate: the larger rate would decay more.
+        groups.append(
+            {"params": inside, "weight_decay": task.weight_decay / gain, "gain": gain, "orthogonal": True}
+        )
+        return Muon(groups)
+    return torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98), fused=task.device.type == "cuda")
