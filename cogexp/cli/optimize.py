@@ -16,7 +16,7 @@ from cogexp.launch.execute import execute, run_folder
 from cogexp.metrics.names import resolve_names
 from cogexp.record import Record
 from cogexp.spec import SpecError, check_range
-from cogexp.study import manifest, search, study_of
+from cogexp.study import manifest, search, study_of, trials
 from cogexp.study.query import DEFAULT_OBJECTIVE, KEYS, ROW_COLUMNS, Query, read_query
 from cogexp.study.search import Dimension, Value, Verdict
 from cogexp.terminal import Progress, for_stderr, number
@@ -61,19 +61,19 @@ def command(argv: list[str]) -> int:
     show_log_lines(settings.debug)
     storage = asked.storage or storage_of(settings.outputs, name)
     words = " ".join(sorted((*asked.pick, *asked.fixed, *map(str, asked.dimensions))))
-    found = search.open_search(
+    found = trials.open_search(
         name, asked.dimensions, asked.query, storage=storage, asked=words, trials=asked.trials
     )
     second_interrupt_leaves()
     progress = for_stderr()
-    if before := search.finished(found):
+    if before := trials.finished(found):
         progress.say(f"study {name}: {before} of {asked.trials} trials were done before")
-    while (done := search.finished(found)) < asked.trials:
-        values, verdict = search.step(
+    while (done := trials.finished(found)) < asked.trials:
+        values, verdict = trials.step(
             found, asked.dimensions, lambda values: _evaluate(asked, values, name, progress)
         )
         progress.say(f"[{done + 1}/{asked.trials}] {_said(values)}: {_judged(verdict, asked.objective)}")
-    best = search.best(found)
+    best = trials.best(found)
     decision.conclude(settings.outputs, name, progress)
     if best is None:
         print(f"no setting of {asked.trials} meets every constraint")
@@ -98,10 +98,10 @@ def read(argv: list[str]) -> Asked:
             raise SpecError(
                 f"where of optimize must be about results, got {condition}; nearest: {condition.name}=..."
             )
-    trials = own.get("trials", str(TRIALS))
-    if not trials.isdigit():
-        raise SpecError(f"trials must be a whole number, got {trials!r}; nearest: {TRIALS}")
-    check_range("trials", int(trials), 1, 100_000)
+    count = own.get("trials", str(TRIALS))
+    if not count.isdigit():
+        raise SpecError(f"trials must be a whole number, got {count!r}; nearest: {TRIALS}")
+    check_range("trials", int(count), 1, 100_000)
     dimensions, fixed = [], []
     for word in compose.parse_words(["-m", *rest]).overrides:
         override = compose.parse_override(word)
@@ -117,7 +117,7 @@ def read(argv: list[str]) -> Asked:
     return Asked(
         query=query,
         pick=tuple(pick),
-        trials=int(trials),
+        trials=int(count),
         storage=own.get("storage"),
         dimensions=tuple(dimensions),
         fixed=tuple(fixed),

@@ -8,11 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.util import find_spec
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +18,7 @@ from cogexp.launch.basic import Clock
 from cogexp.launch.execute import execute, run_folder
 from cogexp.launch.logs import show_log_lines
 from cogexp.launch.lost import record_lost
+from cogexp.launch.ray_cluster import Options, check, connected, sizes
 from cogexp.launch.schedule import Schedule
 from cogexp.spec import SpecError
 from cogexp.terminal import Progress, Silent
@@ -29,21 +26,6 @@ from cogexp.terminal import Progress, Silent
 Work = Callable[[Request, Progress], object]
 
 START_SECONDS = 120.0  # a worker imports torch before it answers
-PROBE_SECONDS = 5.0
-OBJECT_STORE_BYTES = 80 * 2**20  # only requests and a few words travel through Ray: clips go through the disk
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """The keys of hydra/launcher=ray.
-
-    `address`: of a running cluster; None: the one that is running here, else one for this sweep. `workers`:
-    a number, or auto: one a GPU, without GPUs one. `gpus_per_worker`: less than 1 lets workers share a GPU.
-    """
-
-    address: str | None = None
-    workers: int | str = "auto"
-    gpus_per_worker: float = 1.0
 
 
 class _Said(Silent):
@@ -89,85 +71,9 @@ def launch(
         KeyboardInterrupt: after the jobs under way were recorded as interrupted.
     """
     check(requests[0].settings.device, options)
-    with _cluster(options) as ray:
-        count, resources = _sizes(ray, options, len(requests), requests[0].settings.device)
+    with connected(options) as ray:
+        count, resources = sizes(ray, options, len(requests), requests[0].settings.device)
         _Pool(ray, requests, progress, Clock(seconds), resources, work).run(count)
-
-
-def check(device: str, options: Options) -> None:
-    """Raise SpecError for options that no cluster can meet, or when Ray is missing."""
-    if find_spec("ray") is None:
-        raise SpecError("hydra/launcher=ray needs Ray, which is not installed; pip install 'cogexp[ray]'")
-    workers = options.workers
-    if workers != "auto" and not (isinstance(workers, int) and workers >= 1):
-        raise SpecError(f"hydra.launcher.workers must be auto or at least 1, got {workers!r}; nearest: 1")
-    if not 0 < options.gpus_per_worker <= 64:
-        raise SpecError(
-            f"hydra.launcher.gpus_per_worker must be above 0, got {options.gpus_per_worker}; nearest: 1"
-        )
-    if ":" in device:
-        raise SpecError(f"device must be cuda or cpu with hydra/launcher=ray, got {device!r}; nearest: cuda")
-
-
-@contextmanager
-def _cluster(options: Options) -> Iterator[Any]:
-    """Connected to the cluster; one that was started for this sweep ends with it."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    import ray
-
-    joined = ray.is_initialized()
-    try:
-        if not joined:
-            _connect(ray, options.address)
-        yield ray
-    finally:
-        if not joined and ray.is_initialized():
-            ray.shutdown()
-
-
-def _connect(ray: Any, address: str | None) -> None:
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
-    running = address or os.environ.get("RAY_ADDRESS")
-    try:
-        _probe(running)
-        if running:
-            ray.init(address=running, **quiet)
-        else:
-            ray.init(include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
-    except (OSError, RuntimeError, ValueError) as error:
-        first = str(error).strip().partition("\n")[0]
-        raise SpecError(
-            f"hydra.launcher.address must be a running Ray cluster, got {running!r}: {first}"
-        ) from error
-
-
-def _probe(address: str | None) -> None:
-    """ConnectionError unless something listens at HOST:PORT: Ray itself would try for minutes."""
-    host, _, port = (address or "").rpartition("://")[2].rpartition(":")
-    if host and port.isdigit():
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_SECONDS):
-            pass
-
-
-def _sizes(ray: Any, options: Options, jobs: int, device: str) -> tuple[int, dict[str, float]]:
-    """(workers, the resources of each)."""
-    have = ray.cluster_resources()
-    cpus, gpus = have.get("CPU", 1.0), have.get("GPU", 0.0)
-    share = options.gpus_per_worker if device == "cuda" else 0.0
-    fit = int(gpus / share + 1e-6) if share else 1
-    count = fit if options.workers == "auto" else int(options.workers)
-    if share and (count > fit or fit == 0):
-        raise SpecError(
-            f"hydra.launcher.workers needs {share:g} GPUs a worker, got {max(count, 1)} workers on a cluster "
-            f"with {gpus:g} GPUs; nearest: {max(fit, 0)} workers, or device=cpu"
-        )
-    count = min(count, jobs)
-    # CPUs only tell Ray how many workers fit a node, and torch how many threads to take.
-    return count, {
-        "num_gpus": share,
-        "num_cpus": max(int(cpus) // count, 1) if cpus >= count else cpus / count,
-    }
 
 
 class _Pool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,15 +66,6 @@ def test_a_second_start_on_ray_does_what_is_left(tmp_path: Path) -> None:
     again = by_seed(tmp_path)
     assert {seed: record.status for seed, record in again.items()} == dict.fromkeys(range(4), "ok")
     assert all(again[seed].finished == before[seed].finished for seed in range(4) if seed != DEADLY)
-
-
-@pytest.mark.slow
-def test_gpus_that_are_not_there_are_refused(tmp_path: Path) -> None:
-    jobs = requests(tmp_path, 1)
-    on_gpu = [replace(job, settings=replace(job.settings, device="cuda")) for job in jobs]
-    with pytest.raises(SpecError, match="GPUs"):
-        launch(on_gpu, Said(), [None], Options(workers=64), work=work)
-    assert by_seed(tmp_path) == {}
 
 
 def test_a_cluster_that_is_not_there_is_said(tmp_path: Path) -> None:

@@ -15,17 +15,8 @@ optuna = pytest.importorskip("optuna")
 from cogexp.spec import SpecError  # noqa: E402
 from cogexp.study import study_of  # noqa: E402
 from cogexp.study.query import Query, read_query  # noqa: E402
-from cogexp.study.search import (  # noqa: E402
-    Dimension,
-    Value,
-    Verdict,
-    best,
-    broken_for_good,
-    finished,
-    judge,
-    open_search,
-    step,
-)
+from cogexp.study.search import Dimension, Value, Verdict, broken_for_good, judge  # noqa: E402
+from cogexp.study.trials import best, finished, open_search, step  # noqa: E402
 from tests.study.records import make_record  # noqa: E402
 
 X = Dimension(name="x", low=0.0, high=10.0)

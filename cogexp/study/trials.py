@@ -1,0 +1,137 @@
+"""The trials of a search on disk: open it or go on with it, give out the next trial, tell what came of it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cogexp.spec import SpecError
+from cogexp.study.query import Query
+from cogexp.study.search import Dimension, Value, Verdict
+
+if TYPE_CHECKING:
+    import optuna
+
+
+def open_search(
+    name: str, dimensions: Sequence[Dimension], query: Query, *, storage: str | Path, asked: str, trials: int
+) -> optuna.Study:
+    """The search `name`, new or as far as it came. A small finite space is gone through as a whole.
+
+    `asked` is everything that must be the same when it goes on.
+
+    Raises:
+        SpecError: a search of this name was begun with other words, or the storage cannot be used.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    direction = "maximize" if query.maximize else "minimize"
+    try:
+        opened = _storage(storage)
+        # Seeded by how far it came: what it suggests can be repeated, and is not the same after a restart.
+        known = {study.study_name: study.n_trials for study in optuna.get_all_study_summaries(opened)}
+        sampler = optuna.samplers.TPESampler(
+            seed=known.get(name, 0), n_startup_trials=min(10, trials // 3 + 1)
+        )
+        found = optuna.create_study(
+            study_name=name, storage=opened, sampler=sampler, direction=direction, load_if_exists=True
+        )
+    except _storage_errors(storage) as error:
+        raise SpecError(
+            f"storage must be a file or a URL that Optuna can open, got {storage}: {error}"
+        ) from None
+    begun = found.user_attrs.get("asked")
+    if begun not in (None, asked):
+        raise SpecError(
+            f"study {name!r} was begun with other words ({begun}), got {asked}; nearest: study={name}-2"
+        )
+    found.set_user_attr("asked", asked)
+    _take_over(found)
+    spaces = [dimension.values for dimension in dimensions]
+    size = math.prod(len(values) if values else trials + 1 for values in spaces)
+    if size <= trials:
+        for combination in itertools.product(*(values or [] for values in spaces)):
+            names = (dimension.name for dimension in dimensions)
+            found.enqueue_trial(dict(zip(names, combination, strict=True)), skip_if_exists=True)
+    return found
+
+
+def _storage(storage: str | Path) -> Any:
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    if "://" in str(storage):
+        return optuna.storages.get_storage(str(storage))
+    Path(storage).parent.mkdir(parents=True, exist_ok=True)
+    return optuna.storages.JournalStorage(JournalFileBackend(str(storage)))
+
+
+def _storage_errors(storage: str | Path) -> tuple[type[Exception], ...]:
+    """What opening a storage may raise; a database has errors of its own."""
+    import optuna
+
+    errors = (OSError, ValueError, ImportError, optuna.exceptions.StorageInternalError)
+    if "://" not in str(storage):
+        return errors
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (*errors, SQLAlchemyError)
+
+
+def _take_over(found: optuna.Study) -> None:
+    """Trials that a process of this machine left when it died are given out again."""
+    import psutil
+    from optuna.trial import TrialState
+
+    for trial in found.get_trials(states=(TrialState.RUNNING,)):
+        host, pid = trial.user_attrs.get("host"), trial.user_attrs.get("pid")
+        if host == socket.gethostname() and not (pid and psutil.pid_exists(pid)):
+            found.tell(trial.number, state=TrialState.FAIL)
+            if trial.params:
+                found.enqueue_trial(trial.params)
+
+
+def finished(found: optuna.Study) -> int:
+    """Trials that came to an end of their own: those of a killed process do not count."""
+    from optuna.trial import TrialState
+
+    ended = found.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
+    return sum("ended" in trial.user_attrs for trial in ended)
+
+
+def step(
+    found: optuna.Study, dimensions: Sequence[Dimension], evaluate: Callable[[dict[str, Value]], Verdict]
+) -> tuple[dict[str, Value], Verdict]:
+    """One trial: suggest, evaluate, tell. Its runs, reason and constraints are kept with it."""
+    from optuna.trial import TrialState
+
+    trial = found.ask()
+    trial.set_user_attr("host", socket.gethostname())
+    trial.set_user_attr("pid", os.getpid())
+    values = {dimension.name: dimension.suggest(trial) for dimension in dimensions}
+    trial.set_user_attr("values", values)
+    verdict = evaluate(values)
+    for name, amount in verdict.violations.items():
+        trial.set_constraint(name, amount)
+    trial.set_user_attr("reason", verdict.reason)
+    trial.set_user_attr("ended", True)
+    if verdict.state == "done":
+        assert verdict.value is not None
+        found.tell(trial, verdict.value)
+    else:
+        found.tell(trial, state=TrialState.PRUNED if verdict.state == "pruned" else TrialState.FAIL)
+    return values, verdict
+
+
+def best(found: optuna.Study) -> optuna.trial.FrozenTrial | None:
+    """The best trial that meets every constraint; None when none does."""
+    try:
+        return found.best_trial
+    except ValueError:
+        return None
