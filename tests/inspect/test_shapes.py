@@ -52,7 +52,13 @@ SIZES = {
         "17776": "53266",
     },
 }
-SMALLER_1_5 = {"96 170": "36 64", "11 48 85": "11 18 32", "44880": "6336", "45106": "6562"}
+# The same for the transformer of 1.5, whose table is written at 1360x768.
+SIZES_1_5 = {
+    (1360, 768): {},
+    (512, 288): {"96 170": "36 64", "11 48 85": "11 18 32", "44880": "6336", "45106": "6562"},
+    (720, 480): {"96 170": "60 90", "11 48 85": "11 30 45", "44880": "14850", "45106": "15076"},
+    (768, 432): {"96 170": "54 96", "11 48 85": "11 27 48", "44880": "14256", "45106": "14482"},
+}
 
 
 def spec_of(model: str, width: int, height: int, **resolution: int) -> RunSpec:
@@ -92,6 +98,7 @@ def test_every_row_at_720x480(model: str) -> None:
             ("cogvideox-5b", (768, 432)),
             ("cogvideox-2b", (768, 432)),
             ("cogvideox-5b", (1360, 768)),
+            ("cogvideox-2b", (1360, 768)),
         )
     ],
 )
@@ -103,12 +110,19 @@ def test_every_row_at_other_sizes(model: str, size: tuple[int, int]) -> None:
     assert plain(rows, "vae_decoder") == lines(resized(written_out.DECODER_720x480, sides))
 
 
-@pytest.mark.parametrize("size", [(1360, 768), pytest.param((512, 288), marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "size",
+    [
+        (1360, 768),
+        *(pytest.param(size, marks=pytest.mark.slow) for size in ((512, 288), (720, 480), (768, 432))),
+    ],
+)
 def test_every_row_of_1_5(size: tuple[int, int]) -> None:
     longer = {"49": "81", "25": "41", "13": "21"}
-    written, sides = written_out.TRANSFORMER["cogvideox-1.5-5b"], SIZES[size]
-    if size == (512, 288):
-        written = resized(written, SMALLER_1_5)
+    written, sides = (
+        resized(written_out.TRANSFORMER["cogvideox-1.5-5b"], SIZES_1_5[size]),
+        SIZES.get(size, {}),
+    )
     rows = table("cogvideox-1.5-5b", *size)
     assert plain(rows, "text_encoder") == lines(written_out.TEXT)
     assert plain(rows, "transformer") == lines(written)

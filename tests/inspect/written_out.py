@@ -112,6 +112,8 @@ def resized(table: str, sides: dict[str, str]) -> str:
     """The written table at another size: whole numbers (or runs of them, '60 90') are exchanged."""
     import re
 
+    if not sides:
+        return table.strip()
     pattern = re.compile(r"(?<![\d-])(" + "|".join(sorted(sides, key=len, reverse=True)) + r")(?![\d:-])")
     done = []
     for line in table.strip().splitlines():
