@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cogexp.nano.tokenizer import EOS_ID, PAD_ID, VOCAB_SIZE, build_tokenizer
-from cogexp.nano.weights import FOLDER, MAX_SEQUENCE_LENGTH, weight_file
+from cogexp.nano.weights import CLIP_NAME, FOLDER, MAX_SEQUENCE_LENGTH, weight_file
 
 if TYPE_CHECKING:
     import torch
 
-NAME = "cogexp/nano-clip"
+NAME = CLIP_NAME
 IMAGE_PX = 160
 
 CLIP_CONFIG: dict[str, Any] = {

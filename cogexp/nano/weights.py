@@ -21,6 +21,7 @@ FOLDER = Path(__file__).parent / "weights"
 # The parts with weights that make a clip. The scorer (clip.safetensors) has its own loader.
 PARTS = ("text_encoder", "transformer", "vae")
 COMPONENTS = ("tokenizer", *PARTS, "scheduler")
+CLIP_NAME = "cogexp/nano-clip"  # the scorer, as it stands beside its scores
 
 
 def weight_file(part: str, folder: Path = FOLDER) -> Path:

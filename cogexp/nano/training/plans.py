@@ -72,10 +72,10 @@ PLANS: dict[str, Plan] = {
             Look(until=0.20, batch=2, sizes=(NATIVE,), crop=(1, 64, 64), cuts=4),
             # Four clips a step at least: with two pieces of one clip the error stayed where it was.
             Look(until=0.62, batch=4, sizes=(NATIVE,), crop=(9, 48, 48)),
-            Look(until=0.82, batch=3, sizes=(NATIVE,), crop=(9, 64, 96)),
-            # Large pieces at the end: the group norms see other statistics there.
-            Look(until=0.95, batch=2, sizes=(NATIVE,), crop=(9, 96, 160)),
-            Look(until=1.00, batch=1, sizes=(NATIVE,), crop=(9, 160, 256)),
+            # Strips of the whole height: the group norms see sky and ground together, as in a whole picture.
+            # (A VAE that has seen only small squares is 2 dB worse on whole pictures than on squares.)
+            Look(until=0.86, batch=2, sizes=(NATIVE,), crop=(9, 288, 48)),
+            Look(until=1.00, batch=1, sizes=(NATIVE,), crop=(9, 288, 160)),
         ),
         clip=Schedule(steps=8000, peak=2e-3, muon=0.02, warmup=100, cooldown=0.5),
         clip_batch=64,

@@ -69,6 +69,8 @@ def _write(file: str, source: Path, to: Path) -> None:
         notes["scaling_factor"] = repr(float(json.loads(scale.read_text())["scaling_factor"]))
     half = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in tensors.items()}
     save_file(half, weight_file(file, to), metadata=notes)
+    # safetensors writes for the owner only; an installed package is read by everyone.
+    weight_file(file, to).chmod(0o644)
 
 
 def begin_from_shipped(shipped: Path, folder: Path) -> tuple[str, ...]:
