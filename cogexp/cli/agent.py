@@ -72,7 +72,10 @@ class Jobs:
             SpecError: the sweep asks for what cannot be run; W&B marks the run as failed.
         """
         try:
-            words = compose.parse_words([*self.given, *sweep_words()])
+            asked = sweep_words()
+            keys = {word.partition("=")[0] for word in asked}
+            given = [word for word in self.given if word.partition("=")[0] not in keys]
+            words = compose.parse_words([*given, *asked])
             request = build(compose.compose_jobs(words)[0])
             preflight([request], self.progress)
         except SpecError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from cogexp.cli.pick import show
 from cogexp.spec import SpecError
 from cogexp.study import load, manifest, pick
-from cogexp.study.query import read_query
+from cogexp.study.query import Query, read_query
 from cogexp.study.report import write_report
 from cogexp.terminal import Progress
 
@@ -27,6 +27,7 @@ def conclude(outputs: Path, study: str, progress: Progress) -> None:
         show(pick(load(outputs, query.study), query))
     except SpecError as error:
         progress.say(f"no decision: {error}")
+        query = Query(study=study)  # the runs are worth a page all the same
     if find_spec("jinja2") is None:
         progress.say("no report without jinja2: pip install 'cogexp[report]'")
         return

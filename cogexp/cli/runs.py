@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cogexp import record as records
 from cogexp.build import Request, Settings, build
@@ -27,6 +27,7 @@ from cogexp.terminal import Progress, for_stderr
 
 __all__ = ["command", "preflight", "preflight_problem", "second_interrupt_leaves", "show_log_lines"]
 
+T = TypeVar("T")
 Engine = Callable[[list[Request], Forecast, Progress], None]
 
 PLAN_TOLERANCE = 1.1  # a plan may be off by this much before a limit that it breaks stops a run
@@ -109,20 +110,28 @@ def _sweep(words: Words, requests: list[Request], engine: Engine) -> int:
     if settings.study:
         listed = manifest.Manifest(study=settings.study, runs=tuple(by_id), pick=words.pick)
         manifest.write(settings.outputs, listed)
-    done_before = {spec.run_id for spec in ahead.done}
     started = time.time()
     try:
         if ahead.specs:
             engine([by_id[spec.run_id] for spec in ahead.specs], ahead, progress)
-    finally:
-        rows = []
-        for run_id, request in by_id.items():
-            record = _read(run_folder(request), 0.0 if run_id in done_before else started)
-            rows.append((run_id, record, run_id in done_before))
-        tables.show_sweep(rows)
+    except KeyboardInterrupt:
+        _show(by_id, ahead, started)
+        raise
+    good = _show(by_id, ahead, started)
     if settings.study:
         decision.conclude(settings.outputs, settings.study, progress)
-    return 0 if all(record is not None and record.status == "ok" for _, record, _ in rows) else 1
+    return 0 if good else 1
+
+
+def _show(by_id: dict[str, Request], ahead: Forecast, started: float) -> bool:
+    """The table of what came of the jobs; whether all are done."""
+    done_before = {spec.run_id for spec in ahead.done}
+    rows = []
+    for run_id, request in by_id.items():
+        record = _read(run_folder(request), 0.0 if run_id in done_before else started)
+        rows.append((run_id, record, run_id in done_before))
+    tables.show_sweep(rows)
+    return all(record is not None and record.status == "ok" for _, record, _ in rows)
 
 
 def _engine(launcher: dict[str, Any], settings: Settings) -> Engine:
@@ -135,18 +144,26 @@ def _engine(launcher: dict[str, Any], settings: Settings) -> Engine:
     if launcher["name"] == "ray":
         from cogexp.launch import ray_pool
 
-        pool = ray_pool.Options(**options)
+        pool = _options(ray_pool.Options, options)
         ray_pool.check(settings.device, pool)
         return lambda requests, ahead, progress: ray_pool.launch(requests, progress, ahead.seconds, pool)
     if launcher["name"] == "submitit":
         from cogexp.launch import slurm
 
-        batch = slurm.Options(**options)
+        batch = _options(slurm.Options, options)
         slurm.check()
         return lambda requests, ahead, progress: slurm.launch(requests, progress, batch)
     from cogexp.launch import basic
 
     return lambda requests, ahead, progress: basic.launch(requests, progress, ahead.seconds)
+
+
+def _options(kind: Callable[..., T], values: dict[str, Any]) -> T:
+    """The launcher's keys as its own type; SpecError for one that it does not have, or of a wrong type."""
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise SpecError(f"hydra.launcher has a wrong key or value: {error}") from None
 
 
 def _read(folder: Path, newer_than: float) -> Record | None:

@@ -69,7 +69,7 @@ def test_the_runs_of_a_sweep_share_one_model(
     monkeypatch.setattr(models, "load_part", lambda name, *a: (loaded.append(name), original(name, *a))[1])
     runs = [{"resolution": "64x64", "seed": 0}, {"resolution": "80x64", "seed": 1}]
     # A setting that was done before is shown again, so that the sweep learns its scores.
-    assert run_sweep([*runs, runs[0]], "prompt=water", "seed=9") == 0
+    assert run_sweep([*runs, runs[0]], "prompt=water", "seed=9", "resolution=512x288") == 0
     found = {(r.spec["resolution"]["width"], r.spec["seed"]): r for r in records.load_many(tmp_path)}
     assert set(found) == {(64, 0), (80, 1)}
     assert {record.status for record in found.values()} == {"ok"}

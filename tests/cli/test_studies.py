@@ -43,7 +43,7 @@ def test_every_study_composes_builds_and_explains_itself(name: str) -> None:
 
 
 def test_the_studies_that_are_promised_are_there() -> None:
-    assert set(studies.names()) == {"resolution", "upscaler", "sampler", "memory", "tear", "quick"}
+    assert set(studies.names()) >= {"resolution", "upscaler", "sampler", "memory", "tear", "quick"}
 
 
 def test_quick_is_24_runs_from_12_denoisings_of_the_embedded_model() -> None:

@@ -26,7 +26,7 @@ TINY = [
 
 
 def test_quick_ends_with_a_decision_and_a_report(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [*TINY, f"outputs={bench.outputs}", "seed=0"]
+    words = [*TINY, "metrics=fast", f"outputs={bench.outputs}", "seed=0"]
     assert main(words) == 0
     shown = capsys.readouterr()
     assert "study quick: 8 runs to do, 0 done before" in shown.out
@@ -54,7 +54,7 @@ def test_quick_ends_with_a_decision_and_a_report(bench: Bench, capsys: pytest.Ca
 @pytest.mark.slow
 def test_quick_killed_three_times_redoes_at_most_one_run_each_time(tmp_path: Path) -> None:
     """SIGKILL at random moments: what has a record is never done again, and nothing else is lost."""
-    command = [sys.executable, "-m", "cogexp", *TINY, f"outputs={tmp_path}"]
+    command = [sys.executable, "-m", "cogexp", *TINY, "metrics=none", f"outputs={tmp_path}"]
     draw, finished = random.Random(0), {}
     for _ in range(3):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -88,7 +88,8 @@ def written(outputs: Path) -> dict[str, int]:
 @pytest.mark.slow
 def test_a_study_on_two_ray_workers(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    words = ["hydra/launcher=ray", "hydra.launcher.workers=2", "seed=0", f"outputs={tmp_path}"]
+    words = ["hydra/launcher=ray", "hydra.launcher.workers=2", "metrics=fast"]
+    words += ["seed=0", f"outputs={tmp_path}"]
     known = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "cogexp", *TINY, *words],
