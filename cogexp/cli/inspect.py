@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 from dataclasses import asdict
@@ -19,11 +20,13 @@ from cogexp.terminal import for_stderr
 if TYPE_CHECKING:
     from cogexp.inspect.compare import Comparison
 
+log = logging.getLogger("cogexp")
+
 FORMATS = ("table", "md")
 
 
 def command(argv: list[str]) -> int:
-    """0 when the tables are printed; SpecError (nothing was run) when the request is wrong."""
+    """0 when all is shown, 1 when watching failed; SpecError (nothing was run) when the request is wrong."""
     as_json, argv = "--json" in argv, [word for word in argv if word != "--json"]
     options, rest = _own_words(argv, ("against", "format", *inspect_layers.KEYS))
     form = options.get("format", "table")
@@ -87,7 +90,14 @@ def _show(
     picture = _picture(comparison, request.settings.outputs) if comparison else None
     atlas = None
     if wish:
-        atlas, layers = inspect_layers.make_atlas(request, wish, rows, comparison, progress)
+        try:
+            atlas, layers = inspect_layers.make_atlas(request, wish, rows, comparison, progress)
+        except (RuntimeError, OSError, ValueError, MemoryError) as error:
+            if isinstance(error, SpecError):
+                raise
+            log.error("inspect failed: %s", " ".join(str(error).split()) or type(error).__name__)
+            log.debug("traceback", exc_info=True)
+            return 1
         inspect_layers.track(request, atlas, layers, started, progress)
     if form == "json":
         plain = _plain(spec, rows, comparison, picture)

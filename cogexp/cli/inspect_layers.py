@@ -153,14 +153,18 @@ def make_atlas(
     from cogexp.inspect.modules import untrained
     from cogexp.inspect.sources import EngineSource
     from cogexp.inspect.tables import tables
-    from cogexp.inspect.watched import observe
+    from cogexp.inspect.watched import VIDEO_FRAMES, observe
     from cogexp.machine import gpu
-    from cogexp.video import read
+    from cogexp.video import VideoError, read
 
     spec, settings = request.spec, request.settings
     device = settings.device if settings.device != "auto" else ("cuda" if gpu() else "cpu")
     check_device(device)
     _check_memory(request, device, progress)
+    try:
+        video = read(wish.video, max_frames=VIDEO_FRAMES).frames if wish.video else None
+    except VideoError as error:
+        raise SpecError(f"video: {error}") from None
     source = EngineSource.of(spec, device)
     if spec.optimization.lean_vae:
         progress.say(
@@ -170,7 +174,6 @@ def make_atlas(
         for name in ("tokenizer", "text_encoder", "transformer", "vae"):
             with source.parts(name):
                 pass
-    video = read(wish.video, max_frames=9).frames if wish.video else None
     found = observe(source, layers=wish.layers, steps=wish.steps, video=video, progress=progress)
     layers = None
     if wish.probes != 0:

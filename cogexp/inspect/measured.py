@@ -119,8 +119,6 @@ def _interval(values: np.ndarray) -> Interval:
 def _collect(source: Source, suite: Sequence[Example], progress: Progress) -> tuple[list[str], list[_Tokens]]:
     with source.parts("tokenizer", "text_encoder") as (tokenizer, encoder):
         length = source.text_length
-        device = next(encoder.parameters()).device
-        device = getattr(getattr(encoder, "_hf_hook", None), "execution_device", None) or device
         read = [read_prompt(tokenizer, example.text, length) for example in suite]
         names = text_layer_names(encoder)
         kept: list[dict[str, list[np.ndarray]]] = [
@@ -140,7 +138,7 @@ def _collect(source: Source, suite: Sequence[Example], progress: Progress) -> tu
                 ids = tokenizer(
                     texts, max_length=length, padding="max_length", truncation=True, return_tensors="pt"
                 ).input_ids
-                encoder(ids.to(device))  # no mask, as the pipeline does it
+                encoder(ids.to(source.device))  # no mask, as the pipeline does it
                 advance(min(at + BATCH, len(suite)))
     layers = [_Tokens(**{key: np.concatenate(values) for key, values in layer.items()}) for layer in kept]
     return names, layers

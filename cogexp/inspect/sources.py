@@ -24,6 +24,10 @@ class Source(Protocol):
     """A model that can be run stage by stage while it is watched."""
 
     @property
+    def device(self) -> str:
+        """Where it computes; parts may lie elsewhere while they are offloaded."""
+
+    @property
     def prompt(self) -> str:
         """The text."""
 
@@ -122,6 +126,11 @@ class PipelineSource:
     guidance: float
     seed: int
     call: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def device(self) -> str:
+        """Where the pipeline computes."""
+        return str(self.pipeline._execution_device)
 
     @property
     def text_length(self) -> int:

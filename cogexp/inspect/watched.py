@@ -209,8 +209,7 @@ def _text(source: Source) -> tuple[Prompt, tuple[TextLayer, ...], dict[str, Tens
 def _encoder(source: Source, frames: np.ndarray) -> dict[str, Maps]:
     """The VAE's encoder on (n, H, W, 3) uint8."""
     with source.parts("vae") as (vae,):
-        device = next(vae.parameters()).device
-        clip = torch.from_numpy(frames).to(device).permute(3, 0, 1, 2)[None]
+        clip = torch.from_numpy(frames).to(source.device).permute(3, 0, 1, 2)[None]
         with vae_layers(vae.encoder, widest=WIDEST, count=CHANNELS) as found:
             vae.encode((clip.to(vae.dtype) / 127.5 - 1).contiguous())
     return found
