@@ -78,3 +78,8 @@ def page_of(
         heard.check()
     finally:
         page.close()
+
+
+def wait(page: Any, expression: str) -> None:
+    """Until the expression is true; asked by a timer, since a busy machine draws few frames."""
+    page.wait_for_function(expression, polling=100)

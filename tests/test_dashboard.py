@@ -147,10 +147,9 @@ def test_a_study_has_one_table_with_its_clips(logged: dict[str, Any]) -> None:
 
 
 def test_the_tables_columns_and_its_most_clips(tmp_path: Path) -> None:
-    many = [
-        (dataclasses.replace(example_record(tmp_path, seed=0), run_id=f"r{i}"), tmp_path) for i in range(70)
-    ]
-    many[3] = (dataclasses.replace(many[3][0], spec={**example_spec(5).to_dict(), "seed": 5}), tmp_path)
+    one = example_record(tmp_path)
+    many = [(dataclasses.replace(one, run_id=f"r{i}"), tmp_path) for i in range(70)]
+    many[3] = (dataclasses.replace(one, run_id="r3", spec=example_spec(5).to_dict()), tmp_path)
     table = table_of("a b/ü", many)
     assert table.run_id.startswith("study-a-b---")
     assert table.clips == MOST_CLIPS

@@ -12,7 +12,7 @@ import pytest
 
 from cogexp.study import Query
 from cogexp.study.report import Grid, write_report
-from tests.browser import page_of
+from tests.browser import page_of, wait
 from tests.study.gallery import FPS, PROMPTS, make_study
 
 pytest.importorskip("jinja2")
@@ -40,7 +40,7 @@ def page(browser: Any, report: Path, request: pytest.FixtureRequest) -> Iterator
 
 def show_grid(page: Any, clips: int) -> None:
     page.locator("#grid").scroll_into_view_if_needed()
-    page.wait_for_function(f"playable().filter(v => v.readyState >= 2).length >= {clips}")
+    wait(page, f"playable().filter(v => v.readyState >= 2).length >= {clips}")
 
 
 def test_the_page_fits_its_window(page: Any) -> None:
@@ -55,14 +55,14 @@ def test_the_grid_is_labelled_and_plays_in_step(page: Any) -> None:
     heads = page.locator("#grid-cells .head").all_inner_texts()
     assert [head.split()[-1] for head in heads] == ["256x144", "512x288", "none", "lanczos"]
     page.click("#play")
-    page.wait_for_function(f"{PLAYED}.filter(t => t > 0.1).length >= 2")
+    wait(page, f"{PLAYED}.filter(t => t > 0.1).length >= 2")
     seen = []
     for _ in range(6):
         seen.append(page.evaluate(PLAYED))
         page.wait_for_timeout(120)
     assert all(len(set(clip)) >= 3 for clip in zip(*seen, strict=True)), "every clip goes on"
     page.click("#play")
-    page.wait_for_function(f"(t => Math.max(...t) - Math.min(...t) < 0.01)({PLAYED})")
+    wait(page, f"(t => Math.max(...t) - Math.min(...t) < 0.01)({PLAYED})")
 
 
 def test_one_frame_at_a_time(page: Any) -> None:
@@ -80,11 +80,9 @@ def test_one_frame_at_a_time(page: Any) -> None:
 def test_a_clip_under_the_pointer_plays_alone(page: Any) -> None:
     show_grid(page, 2)
     page.locator("#grid-cells figure:has(video[src])").first.hover()
-    page.wait_for_function(
-        "[...document.querySelectorAll('#grid-cells video')].filter(v => !v.paused).length === 1"
-    )
+    wait(page, "[...document.querySelectorAll('#grid-cells video')].filter(v => !v.paused).length === 1")
     page.mouse.move(0, 0)
-    page.wait_for_function("[...document.querySelectorAll('#grid-cells video')].every(v => v.paused)")
+    wait(page, "[...document.querySelectorAll('#grid-cells video')].every(v => v.paused)")
 
 
 def test_the_axes_of_the_grid_are_chosen(page: Any) -> None:
@@ -143,7 +141,7 @@ def test_native_against_upscaled_under_one_slider(page: Any) -> None:
     page.wait_for_selector("#large[open]")
     assert page.locator("#name-a").inner_text().endswith("native")
     assert page.locator("#name-b").inner_text().endswith("upscaled")
-    page.wait_for_function("[a, b].every(v => v.currentTime > 0.1)")
+    wait(page, "[a, b].every(v => v.currentTime > 0.1)")
     page.evaluate(
         "(s => { s.value = 20; s.dispatchEvent(new Event('input')); })(document.getElementById('split'))"
     )
@@ -188,7 +186,7 @@ def test_one_file_with_its_clips_inside_needs_no_folder(browser: Any, report: Pa
     with page_of(browser, alone.as_uri()) as (page, heard):
         show_grid(page, 4)
         page.click("#play")
-        page.wait_for_function(f"{PLAYED}.filter(t => t > 0.1).length >= 4")
+        wait(page, f"{PLAYED}.filter(t => t > 0.1).length >= 4")
         assert [url for url in heard.asked if url.startswith("file:")] == [alone.as_uri()]
 
 
@@ -214,7 +212,7 @@ def test_500_runs_load_only_what_is_seen(browser: Any, tmp_path: Path) -> None:
     started = time.process_time()
     write_report(outputs, file, Query())
     print(f"500 runs: {time.process_time() - started:.1f} CPU s, {file.stat().st_size / 1e6:.1f} MB")
-    with page_of(browser, file.as_uri(), scheme="dark") as (page, heard):
+    with page_of(browser, file.as_uri(), width=800, height=600, scheme="dark") as (page, heard):
         assert page.locator("#runs-table tbody tr").count() == 500
         page.wait_for_timeout(300)
         assert len({url for url in heard.asked if url.endswith(".mp4")}) <= 10, (
@@ -227,10 +225,10 @@ def test_500_runs_load_only_what_is_seen(browser: Any, tmp_path: Path) -> None:
         assert posters == page.locator("#grid-cells video").count() > 200
         show_grid(page, 3)
         counts = []
-        for _ in range(12):
-            page.mouse.wheel(0, 900)
-            page.wait_for_timeout(80)
+        for _ in range(8):
+            page.mouse.wheel(0, 600)
+            page.wait_for_timeout(100)
             counts.append(page.locator("#grid-cells video[src]").count())
         assert 0 < max(counts) <= 48
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
-        page.wait_for_function("document.querySelectorAll('#grid-cells video[src]').length === 0")
+        wait(page, "document.querySelectorAll('#grid-cells video[src]').length === 0")

@@ -15,8 +15,10 @@ const playable = () => [...visible].filter((video) => video.hasAttribute("src"))
 const finest = (runs) => Math.max(1, ...runs.map((run) => run.fps || 8));
 const all = conductor(playable, { play: "play", back: "back", on: "on", seek: "seek" }, "Play all", () => finest(DATA.runs));
 
+// The page is there first, with posters; clips come after it.
+addEventListener("load", () => visible.forEach(load));
 function load(video) {
-  if (video.hasAttribute("src") || playable().length >= AT_ONCE) return;
+  if (document.readyState !== "complete" || video.hasAttribute("src") || playable().length >= AT_ONCE) return;
   video.src = source(video.dataset.src);
 }
 function unload(video) {
