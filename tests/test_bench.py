@@ -157,7 +157,8 @@ def test_timed_is_a_number_of_steps(value: str) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("optimization", [
-    "none", "text-offload", "model-offload", "group-block", "group-offload", "fp8-cast", "lean-vae", "split-cfg",
+    "none", "text-offload", "model-offload", "group-block", "group-offload", "fp8-cast", "lean-vae",
+    "split-cfg",
 ])  # fmt: skip
 def test_the_plan_is_within_5_percent_on_a_gpu(
     optimization: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -21,11 +21,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nano": {"video", "spec"},
     # second
     "spec": set(),
-    "metrics": {"video", "spec", "tiles"},
+    "metrics": {"video", "spec", "tiles", "nano"},
     "upscale": {"video", "spec"},
     # third
     "checks": {"spec"},
-    "rules": {"spec", "machine"},
+    "rules": {"spec", "machine", "tiles"},
     # exact.py traces what runs: it alone imports the engine and the embedded model, when it is called
     "plan": {"spec", "catalog", "machine", "record", "engine", "nano", "rules", "tiles"},
     "choose": {"spec", "catalog", "machine", "plan"},
@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspect": {"engine", "nano", "catalog", "sheet", "spec", "terminal", "tiles", "video"},
     "pictures": {"attempt", "stages", "metrics", "sheet", "terminal"},
     "bench": {"attempt", "engine", "plan", "provenance", "record", "spec", "terminal"},
-    "quality": {"engine", "metrics", "record", "run", "spec", "store", "terminal", "video"},
+    "quality": {"metrics", "record", "spec", "store", "video"},
     "run": {"attempt", "pictures", "stages", "record", "spec", "store", "machine", "terminal", "tracking"},
     "explain": {
         "catalog",

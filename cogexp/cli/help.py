@@ -9,6 +9,7 @@ from cogexp.cli import studies
 COMMANDS = {
     "plan": "what a setting would cost, and which settings fit gpu=24GB; no weights, no GPU",
     "bench": "what settings cost on this machine, measured in a few steps; no download",
+    "quality": "what approximations change: pairs from the same seed, with and without",
     "measure": "metrics of any video:  python -m cogexp measure clip.mp4 --prompt 'two wolves'",
     "inspect": "the inside of the model: every stage's shapes and compute; activations=true: its layers",
     "pick": "the best setting under constraints:  python -m cogexp pick maximize=clip_score max_vram=24GB",
