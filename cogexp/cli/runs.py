@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from cogexp.launch.logs import show_log_lines
 from cogexp.plan import plan
 from cogexp.plan.preflight import check
 from cogexp.record import Record
-from cogexp.spec import SpecError
+from cogexp.spec import SpecError, check_choice
 from cogexp.study import manifest
 from cogexp.study.forecast import Forecast, forecast
 from cogexp.terminal import Progress, for_stderr
@@ -160,10 +161,13 @@ def _engine(launcher: dict[str, Any], settings: Settings) -> Engine:
 
 def _options(kind: Callable[..., T], values: dict[str, Any]) -> T:
     """The launcher's keys as its own type; SpecError for one that it does not have, or of a wrong type."""
+    known = tuple(field.name for field in fields(kind))  # type: ignore[arg-type]
+    for key in values:
+        check_choice("the keys of hydra.launcher", key, known)
     try:
         return kind(**values)
     except TypeError as error:
-        raise SpecError(f"hydra.launcher has a wrong key or value: {error}") from None
+        raise SpecError(f"hydra.launcher has a value of a wrong type: {error}") from None
 
 
 def _read(folder: Path, newer_than: float) -> Record | None:

@@ -56,6 +56,8 @@ def seen(records: Iterable[Record], outputs: Path, gpu: str | None) -> Seen:
             elif (work := work_of(spec, stage)) > 0:
                 exact.setdefault(_setting(spec, stage), []).append(seconds)
                 rate.setdefault((spec.model.name, _kind(spec, stage)), []).append(seconds / work)
+                if stage in PARTS:
+                    rate.setdefault((spec.model.name, (stage, "any")), []).append(seconds / work)
         if size := sum(_size(outputs / "runs" / record.run_id / name) for name in record.files.values()):
             sizes.append(size / _pixels(spec))
     return Seen(
@@ -71,8 +73,10 @@ def seconds_of(spec: RunSpec, stage: str, known: Seen, card: Card | None = None)
     """Expected seconds of one stage of `spec`; None when nothing is known."""
     if (found := known.exact.get(_setting(spec, stage))) is not None:
         return found
-    if (rate := known.rate.get((spec.model.name, _kind(spec, stage)))) is not None:
-        return rate * work_of(spec, stage)
+    # Other flags are a rough guide; another upscaler would be none.
+    for kind in (_kind(spec, stage), (stage, "any")):
+        if (rate := known.rate.get((spec.model.name, kind))) is not None:
+            return rate * work_of(spec, stage)
     if card is not None and stage in PARTS:
         return roofline.seconds(spec, VARIANTS[spec.model.name], card)[stage]
     return None

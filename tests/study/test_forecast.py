@@ -12,7 +12,7 @@ from cogexp import record as records
 from cogexp.catalog import VARIANTS
 from cogexp.plan import compute, roofline
 from cogexp.plan.cards import CARDS
-from cogexp.spec import RunSpec
+from cogexp.spec import OptimizationSpec, RunSpec
 from cogexp.study.expect import seconds_of, seen, store_bytes, work_of
 from cogexp.study.forecast import forecast
 from tests.study.records import make_record, run_spec
@@ -68,6 +68,14 @@ def test_another_size_is_scaled_by_its_operations(tmp_path: Path) -> None:
         assert seconds_of(large, stage, known) == pytest.approx(ratio * ALL[stage])
     assert seconds_of(large, "write", known) == pytest.approx(4 * ALL["write"])
     assert seconds_of(run_spec(upscaler="esrgan"), "upscale", known) is None, "no run has upscaled"
+
+
+def test_other_flags_are_a_rough_guide_and_another_upscaler_is_none(tmp_path: Path) -> None:
+    finished(tmp_path, ALL)
+    known = seen(records.load_many(tmp_path), tmp_path, None)
+    tiled = replace(run_spec(), optimization=OptimizationSpec(vae_tiling=True))
+    assert seconds_of(tiled, "denoise", known) == pytest.approx(ALL["denoise"])
+    assert seconds_of(run_spec(upscaler="lanczos"), "upscale", known) is None
 
 
 def test_what_came_from_the_store_teaches_nothing(tmp_path: Path) -> None:
