@@ -82,7 +82,7 @@ def test_lpips_is_the_networks_mean_and_its_absence_a_reason(monkeypatch: pytest
 def test_every_approximation_has_an_exact_twin_and_nothing_else_changes() -> None:
     kept = {"split_cfg": True, "lean_vae": True, "fuse_qkv": True, "attention": "math", "offload": "text"}
     spec = spec_with(
-        {"cache": "pab", "quantize": "gguf-q8", "text_cast": "fp8", "vae_tiling": "edge", **kept}
+        {"cache": "magcache", "quantize": "gguf-q8", "text_cast": "fp8", "vae_tiling": "edge", **kept}
     )
     twin = exact_of(spec, 8)
     assert twin == spec_with(kept)
