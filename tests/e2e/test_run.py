@@ -34,9 +34,10 @@ def test_a_run_leaves_what_the_plan_promises(bench: Bench) -> None:
     assert plain["error"] is None
     assert set(plain["stages"]) == {"load", "encode", "denoise", "decode", "upscale", "measure", "write"}
     assert all(set(stage) >= STAGE_KEYS for stage in plain["stages"].values())
-    assert plain["files"] == {
+    # Detectors may add their own picture: an untrained denoiser's clip is noise.
+    assert plain["files"].items() >= {
         "native": "native.mp4", "upscaled": "upscaled.mp4", "contact_sheet": "contact_sheet.png"
-    }  # fmt: skip
+    }.items()  # fmt: skip
     native, upscaled = probe(folder / "native.mp4"), probe(folder / "upscaled.mp4")
     assert (native.width, native.height, native.frames) == (64, 64, 9)
     assert (upscaled.width, upscaled.height, upscaled.frames) == (128, 128, 9)
