@@ -94,9 +94,14 @@ def build(config: Mapping[str, Any], *, needs_first_frame: bool = True) -> Reque
         optimization=flags,
         upscaler=_upscaler(config),
         prompt=_prompt(config, variant, needs_first_frame),
-        metrics=_metrics(config),
+        metrics=_metrics(config, variant),
         seed=top.integer("seed", 0),
     )
+    if variant.embedded:
+        from cogexp.nano.tokenizer import unknown_words_line
+
+        if unknown := unknown_words_line(spec.prompt.text):
+            resolved["prompt"] = unknown
     if automatic:
         flags, resolved["optimization"] = choose_optimization(spec, automatic, settings.device)
     spec = replace(spec, optimization=flags)
@@ -113,7 +118,8 @@ def build_downloads(config: Mapping[str, Any]) -> tuple[ModelSpec, MetricsSpec, 
         SpecError: as `build`.
     """
     settings = build_settings(config)
-    return _model(config, settings, {})[1], _metrics(config), settings
+    variant, model = _model(config, settings, {})
+    return model, _metrics(config, variant), settings
 
 
 def build_settings(config: Mapping[str, Any]) -> Settings:
@@ -318,13 +324,23 @@ def _prompt(config: Mapping[str, Any], variant: catalog.Variant, needs_first_fra
     )
 
 
-def _metrics(config: Mapping[str, Any]) -> MetricsSpec:
+def _metrics(config: Mapping[str, Any], variant: catalog.Variant) -> MetricsSpec:
     from cogexp.metrics.names import resolve_names  # standard library only
+    from cogexp.nano import weights as nano_weights
 
     section = Section(config, "metrics", ("names", "clip_model", "height", "batch"))
+    clip_model, own = section.text("clip_model", "auto"), nano_weights.CLIP_NAME
+    if clip_model == "auto":
+        here = variant.embedded and nano_weights.weight_file("clip").is_file()
+        clip_model = own if here else MetricsSpec().clip_model
+    elif clip_model == own and not variant.embedded:
+        raise SpecError(
+            f"metrics.clip_model={own} scores only the embedded model's world, got model={variant.name}; "
+            "nearest: metrics.clip_model=auto"
+        )
     return MetricsSpec(
         names=resolve_names(section.names("names")),
-        clip_model=section.text("clip_model", MetricsSpec().clip_model),
+        clip_model=clip_model,
         height=section.integer("height", 288),
         batch=section.integer("batch", 16),
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from PIL import Image
 
 from cogexp.attempt import Attempt
+from cogexp.metrics import METRICS
 from cogexp.metrics.artifacts.detect import detect
 from cogexp.metrics.artifacts.picture import tear_picture
 from cogexp.sheet import contact_sheet
@@ -23,7 +26,11 @@ def draw(attempt: Attempt, clips: Clips) -> None:
         "native only" if spec.upscaler.name == "none" else f"{spec.upscaler.name} x{spec.upscaler.scale}",
         f"seed {spec.seed}",
     )
-    rows = [(name, number(value)) for name, value in attempt.scores.items() if value is not None]
+    rows = [
+        (labelled(name, attempt.resolved), number(value))
+        for name, value in attempt.scores.items()
+        if value is not None
+    ]
     rows += [(f"{name} seconds", f"{cost['seconds']:.1f}") for name, cost in attempt.meter.in_order().items()]
     with attempt.meter("write"):
         contact_sheet(
@@ -41,6 +48,13 @@ def draw(attempt: Attempt, clips: Clips) -> None:
     if attempt.artifacts.get("native", {}).get("kind") is not None:
         with attempt.meter("write"):
             _draw_tear(attempt, clips)
+
+
+def labelled(name: str, resolved: Mapping[str, str]) -> str:
+    """'native/clip_score (nano-clip)': a score that a CLIP network gave never stands without its name."""
+    metric = name.rpartition("/")[2]
+    network = resolved.get(f"metrics.{metric}", "").partition(";")[0].rpartition("/")[2]
+    return f"{name} ({network})" if network and "clip" in METRICS[metric].networks else name
 
 
 def _draw_tear(attempt: Attempt, clips: Clips) -> None:

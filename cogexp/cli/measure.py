@@ -9,7 +9,7 @@ from typing import Any
 from cogexp.build import build
 from cogexp.cli import compose, tables
 from cogexp.cli.runs import second_interrupt_leaves, show_log_lines
-from cogexp.spec import SpecError
+from cogexp.spec import MetricsSpec, SpecError
 from cogexp.terminal import for_stderr
 
 
@@ -28,7 +28,9 @@ def command(argv: list[str]) -> int:
     for file in files:
         if not file.is_file():
             raise SpecError(f"measure needs video files, got {str(file)!r}, which does not exist")
-    words = compose.parse_words(["model=nano", *overrides])
+    # The files may show anything, so no network of the embedded model's own world unless it is asked for.
+    general = f"metrics.clip_model={MetricsSpec().clip_model}"
+    words = compose.parse_words(["model=nano", general, *overrides])
     request = build(compose.compose_jobs(words)[0])
     show_log_lines(request.settings.debug)
     second_interrupt_leaves()

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cogexp.metrics import nano_clip
 from cogexp.metrics.clip import ClipNetwork, unit
 from cogexp.metrics.clip_frames import EvalClip, Frames
 from cogexp.metrics.score import Context, Score, from_values
@@ -85,6 +86,8 @@ def clip_iqa(clip: EvalClip, context: Context) -> Score:
     Source: CLIP-IQA (Wang et al. 2023), as torchmetrics computes it.
     """
     network: ClipNetwork = context.network("clip", context.clip_model)
+    if network.name == nano_clip.NAME:
+        return Score(value=None, reason=f"{network.name} knows nothing of good and bad photos")
     good, bad = (unit(network.embed_text(prompt)[0]).astype(np.float64) for prompt in IQA_PROMPTS)
     margin = 100.0 * (context.clip_embeddings.astype(np.float64) @ (good - bad))
     return from_values(1.0 / (1.0 + np.exp(-margin)), note=network.name)

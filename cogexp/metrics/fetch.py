@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from cogexp.metrics import networks
+from cogexp.metrics import nano_clip, networks
 from cogexp.metrics.consistency import DINO
 from cogexp.metrics.names import resolve_names
 
@@ -27,6 +27,8 @@ def needed(names: str | Iterable[str], clip_model: str = DEFAULT_CLIP) -> list[W
     from cogexp.metrics.measurement import METRICS
 
     kinds = {kind for name in resolve_names(names) for kind in METRICS[name].networks}
+    if clip_model == nano_clip.NAME:
+        kinds.discard("clip")  # part of this package
     known = (
         Weights(kind="clip", name=clip_model, license="MIT (OpenAI CLIP)"),
         Weights(kind="lpips", name="alexnet", license="BSD-3-Clause (torchvision); LPIPS heads BSD-2-Clause"),

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cogexp.metrics import nano_clip
 from cogexp.metrics.score import FETCH_HINT
+from cogexp.nano import clip as nano
 
 ALEXNET_FILE = "alexnet-owt-7be5be79.pth"  # torchvision's name; the digits are the start of its SHA-256
 RAFT_FILE = "raft_large_C_T_SKHT_V2-ff5fadd5.pth"
@@ -80,6 +82,10 @@ def alexnet_path() -> Path:
 
 
 def _load_clip(name: str, device: str) -> Any:
+    if name == nano_clip.NAME:
+        if not nano.available():
+            raise MissingWeights(f"{name} is not trained yet; run: python -m cogexp.nano.train clip")
+        return nano_clip.load(device)
     if clip_files_missing(name):
         raise missing_weights("CLIP", name)
     from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
