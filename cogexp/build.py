@@ -108,6 +108,7 @@ def build(config: Mapping[str, Any], *, needs_first_frame: bool = True) -> Reque
     rules.check_together(flags)
     if needs_first_frame:
         rules.check_here(spec, settings.device)
+        rules.check_decode(spec)
     return Request(spec=spec, settings=settings, resolved=resolved)
 
 

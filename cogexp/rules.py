@@ -10,7 +10,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cogexp import machine
+from cogexp import machine, tiles
 from cogexp.spec import OptimizationSpec, RunSpec, SpecError
 
 PIECEWISE = ("sequential", "group", "group-block", "group-disk")  # weights come layer by layer
@@ -28,6 +28,7 @@ LIBRARIES = {
     "gguf-q8": ("gguf", "gguf"),
     "gguf-q4": ("gguf", "gguf"),
 }
+VAE_CHANNELS = {"public": 256, "nano": 32}  # of the decoder's widest layer at full size
 KERNEL_PACKAGES = {"flash-attn": ("flash_attn", "flash-attn"), "sage": ("sageattention", "sageattention")}
 
 
@@ -121,6 +122,37 @@ def check_here(spec: RunSpec, device: str) -> None:
             "optimization.cache=fastercache needs guidance, whose pass without the prompt it skips, "
             f"got sampler.guidance={spec.sampler.guidance:g}; nearest: optimization.cache=pab"
         )
+
+
+def decode_problem(spec: RunSpec) -> str | None:
+    """Why diffusers' VAE cannot decode this frame whole, or None.
+
+    Its convolutions cut inputs of more than 2 GiB (in 16 bits) along time, and beyond 1.6 megapixels into
+    pieces that are shorter than the kernel (0.42). The lean decoder cuts where it must, unless weights come
+    layer by layer: then only a layer's own code has them.
+    """
+    size, flags = spec.resolution, spec.optimization
+    hooked = flags.offload in PIECEWISE or flags.vae_cast != "none"
+    if tiles.layout(flags.vae_tiling, size.height, size.width).tiled or (flags.lean_vae and not hooked):
+        return None
+    # The widest input at full size, with the two frames in front that make the convolution causal.
+    frames = 2 + (1 if size.frames == 1 else 9)
+    channels = VAE_CHANNELS["nano" if spec.model.name == "nano" else "public"]
+    for length in {frames, max(frames - 1, 3)}:
+        gib = channels * length * size.height * size.width * 2 / 2**30
+        if gib > 2 and -(-length // (int(gib / 2) + 1)) < 3:
+            lean = "" if hooked else "optimization.lean_vae=true or "
+            return (
+                f"resolution {size.name} is too large for diffusers to decode whole: its convolutions cut "
+                f"the clip shorter than their kernel; nearest: {lean}optimization.vae_tiling=edge"
+            )
+    return None
+
+
+def check_decode(spec: RunSpec) -> None:
+    """Raise SpecError when the frames could never be decoded."""
+    if problem := decode_problem(spec):
+        raise SpecError(problem)
 
 
 def _check_quantization(key: str, how: str, device: str) -> None:

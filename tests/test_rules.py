@@ -23,6 +23,33 @@ def config(device: str = "cpu", dtype: str = "auto", guidance: float = 6.0, **fl
     }
 
 
+@pytest.mark.parametrize(
+    ("size", "flags", "nearest"),
+    [
+        ((1920, 1088), {}, "optimization.lean_vae=true or optimization.vae_tiling=edge"),
+        ((1920, 1088), {"lean_vae": True}, None),
+        ((1920, 1088), {"vae_tiling": "edge"}, None),
+        ((1920, 1088), {"lean_vae": True, "offload": "sequential"}, "nearest: optimization.vae_tiling=edge"),
+        ((1520, 1088), {}, None),
+        ((720, 480), {}, None),
+    ],
+)
+def test_a_frame_that_diffusers_cannot_decode_whole(
+    size: tuple[int, int], flags: dict[str, Any], nearest: str | None
+) -> None:
+    """1920x1088 raises in diffusers 0.42 (a piece of 2 frames under a kernel of 3); 1520x1088 does not."""
+    asked = config(device="cuda", **flags) | {
+        "model": {"name": "cogvideox-5b"},
+        "resolution": {"width": size[0], "height": size[1]},
+    }
+    if nearest is None:
+        assert rules.decode_problem(build(asked).spec) is None
+        return
+    with pytest.raises(SpecError, match=nearest):
+        build(asked)
+    assert rules.decode_problem(build(asked, needs_first_frame=False).spec)
+
+
 BROKEN: tuple[dict[str, Any], ...] = (
     {"quantize": "int8wo", "layerwise_cast": "fp8"},
     {"quantize_text": "gguf-q8", "text_cast": "fp8"},

@@ -11,6 +11,7 @@ from cogexp.plan import cards, compute, measured, memory, roofline
 from cogexp.plan.cards import Card
 from cogexp.plan.memory import StageMemory
 from cogexp.plan.settings import Suggestion, suggestions
+from cogexp.rules import decode_problem
 from cogexp.spec import RunSpec
 
 
@@ -54,7 +55,9 @@ class Plan:
 
     @property
     def warning(self) -> str:
-        """What speaks against the setting on this card beside memory; empty when nothing does."""
+        """What speaks against the setting beside memory; empty when nothing does."""
+        if problem := decode_problem(self.spec):
+            return problem
         if self.card and not self.card.bfloat16 and self.spec.model.dtype == "bfloat16":
             return (
                 f"{self.card.name} computes no bfloat16: slow, and memory may differ; try model.dtype=float16"

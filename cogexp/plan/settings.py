@@ -10,7 +10,7 @@ from typing import Any
 from cogexp.catalog import VARIANTS, Variant
 from cogexp.plan import cards, measured, memory, roofline
 from cogexp.plan.cards import Card
-from cogexp.rules import TOGETHER
+from cogexp.rules import TOGETHER, decode_problem
 from cogexp.spec import OptimizationSpec, RunSpec
 
 # What may be changed to make a setting fit, gentlest first. A new flag is a line here and one in `memory`.
@@ -84,7 +84,10 @@ def candidates(spec: RunSpec, variant: Variant, free: tuple[str, ...]) -> Iterat
         flags = replace(spec.optimization, **dict(zip(free, values, strict=True)))
         if any(rule.applies(flags) for rule in TOGETHER):
             continue
-        yield replace(spec, model=replace(spec.model, dtype=dtype), optimization=flags)
+        candidate = replace(spec, model=replace(spec.model, dtype=dtype), optimization=flags)
+        if "vae_tiling" in free and decode_problem(candidate):
+            continue
+        yield candidate
 
 
 def choose(spec: RunSpec, free: tuple[str, ...], card: Card) -> OptimizationSpec | None:

@@ -107,6 +107,25 @@ def test_tiled_decode_of_this_package() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("size", [(512, 288, 9), (512, 288, 17), (1360, 768, 81), (1920, 1088, 49)])
+def test_lean_decode(size: tuple[int, int, int]) -> None:
+    """At 1360x768 diffusers' convolutions cut their input, and at 1920x1088 they cannot."""
+    closed = memory.decode_gib(FIVE, *size, dtype="bfloat16", tiling=False, decoder="lean")
+    traced = exact.trace_decode(FIVE, *size, torch.bfloat16, False, lean=True)
+    assert closed == pytest.approx(traced, rel=TOLERANCE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lean", [False, True], ids=["stock", "lean"])
+def test_edge_tiles_need_no_more_than_default_tiles(lean: bool) -> None:
+    size, decoder = (512, 288, 49), "lean" if lean else "stock"
+    traced = exact.trace_decode(FIVE, *size, torch.bfloat16, "edge", lean=lean)
+    assert traced <= 1.1 * exact.trace_decode(FIVE, *size, torch.bfloat16, True, lean=lean)
+    closed = memory.decode_gib(FIVE, *size, dtype="bfloat16", tiling="edge", decoder=decoder)
+    assert closed == pytest.approx(traced, rel=TOLERANCE)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("tiling", [False, True])
 def test_encoding_the_first_frame(tiling: bool) -> None:
     pixels = 360 * 240 if tiling else 720 * 480
