@@ -70,11 +70,14 @@ def _connect(ray: Any, address: str | None) -> None:
             ray.init(address=running, **quiet)
         else:
             ray.init(include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
-    except (OSError, RuntimeError, ValueError) as error:
+    # Broad on purpose: a node that does not come up in time raises a bare Exception.
+    except Exception as error:  # noqa: BLE001
         first = str(error).strip().partition("\n")[0]
-        raise SpecError(
-            f"hydra.launcher.address must be a running Ray cluster, got {running!r}: {first}"
-        ) from error
+        if running:
+            text = f"hydra.launcher.address must be a running Ray cluster, got {running!r}: {first}"
+        else:
+            text = f"hydra/launcher=ray could not start Ray on this machine: {first}"
+        raise SpecError(text) from error
 
 
 def _probe(address: str | None) -> None:

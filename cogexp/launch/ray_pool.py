@@ -24,7 +24,7 @@ from cogexp.terminal import Progress, Silent
 
 Work = Callable[[Request, Progress], object]
 
-START_SECONDS = 120.0  # a worker imports torch before it answers
+START_SECONDS = 300.0  # importing from a busy disk or a network share takes its time
 
 
 class _Said(Silent):
