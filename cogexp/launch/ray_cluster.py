@@ -71,7 +71,7 @@ def _connect(ray: Any, address: str | None) -> None:
         else:
             ray.init(include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
     # Broad on purpose: a node that does not come up in time raises a bare Exception.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         first = str(error).strip().partition("\n")[0]
         if running:
             text = f"hydra.launcher.address must be a running Ray cluster, got {running!r}: {first}"
