@@ -104,6 +104,9 @@ def build(config: Mapping[str, Any], *, needs_first_frame: bool = True) -> Reque
             resolved["prompt"] = unknown
     if automatic:
         flags, resolved["optimization"] = choose_optimization(spec, automatic, settings.device)
+    elif _lean_is_open(config) and not flags.lean_vae and rules.decode_problem(spec):
+        flags = replace(flags, lean_vae=True)
+        resolved["optimization.lean_vae"] = f"true: diffusers cannot decode {resolution.name} whole"
     spec = replace(spec, optimization=flags)
     rules.check_together(flags)
     if needs_first_frame:
@@ -247,6 +250,12 @@ def _sampler(config: Mapping[str, Any], variant: catalog.Variant, resolved: dict
         guidance=section.number_or_auto("guidance", variant.guidance),
         dynamic_cfg=variant.dynamic_cfg if dynamic is None else dynamic,
     )
+
+
+def _lean_is_open(config: Mapping[str, Any]) -> bool:
+    """Whether the user left it to us which decoder it is."""
+    group = config.get("optimization", {})
+    return isinstance(group, Mapping) and group.get("lean_vae", "auto") == "auto"
 
 
 def _optimization(
