@@ -25,7 +25,7 @@ FLAGS = (
     "--disable-sync",
     "--no-first-run",
 )
-TIMEOUT_MS = 120_000  # a machine that does much else at once is slow, not broken
+TIMEOUT_MS = 240_000  # a machine that does much else at once is slow, not broken
 LOCAL = ("file:", "data:", "blob:", "about:")
 
 

@@ -173,9 +173,9 @@ def test_a_run_s_details_repeat_it(page: Any) -> None:
 
 def test_the_plots_are_drawn(page: Any) -> None:
     pytest.importorskip("plotly")
-    page.wait_for_selector("#pareto .scatterlayer .trace")
-    page.wait_for_selector("#curves .scatterlayer .trace")
-    page.wait_for_selector("#cost-plot .barlayer .trace")
+    for plot, mark in (("pareto", "scatterlayer"), ("curves", "scatterlayer"), ("cost-plot", "barlayer")):
+        page.locator(f"#{plot}").scroll_into_view_if_needed()
+        page.wait_for_selector(f"#{plot} .{mark} .trace", state="attached")
     width = page.evaluate("document.querySelector('#cost-plot .main-svg').getBoundingClientRect().width")
     assert width == pytest.approx(page.evaluate("document.getElementById('cost-plot').clientWidth"), abs=2)
 

@@ -49,11 +49,6 @@ function curves(rows) {
   Plotly.react("curves", traces, { ...layout("frame", plain(metric)), showlegend: settings.length <= 12 }, options);
 }
 const metrics = [...new Set(DATA.runs.flatMap((run) => Object.keys(run.per_frame)))].sort();
-function draw() {
-  if (DATA.choice) pareto();
-  if (DATA.costs.settings.some((row) => row.ok)) costs();
-  if (metrics.length) curves(filtered());
-}
 if (!DATA.choice) byId("pareto").replaceChildren(el("p", { class: "dim", style: "padding:0 12px" }, "No settings were compared."));
 else {
   const known = Object.keys(COSTS).filter((name) => DATA.choice.table.some((row) => COSTS[name](row) !== null && COSTS[name](row) !== undefined));
@@ -64,7 +59,18 @@ if (metrics.length) {
   const first = metrics.find((name) => DATA.choice && name.endsWith(`/${DATA.choice.bare}`)) || metrics[0];
   byId("curve-metric").append(...metrics.map((name) => el("option", { value: name, selected: name === first }, name)));
   byId("curve-metric").addEventListener("change", () => curves(filtered()));
-  listeners.push(curves);
+  listeners.push((rows) => { if (seen.has("curves")) curves(rows); });
 } else byId("curves").replaceChildren(el("p", { class: "dim", style: "padding:0 12px" }, "No curves were recorded."));
-draw();
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+// A plot is drawn when it first comes into view: the page opens without waiting for it.
+const drawing = new Map([
+  ["pareto", DATA.choice && pareto],
+  ["cost-plot", DATA.costs.settings.some((row) => row.ok) && costs],
+  ["curves", metrics.length && (() => curves(filtered()))],
+].filter(([, draw]) => draw));
+if (!drawing.has("cost-plot")) byId("cost-plot").remove();
+const seen = new Set();
+const onView = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) if (isIntersecting && !seen.has(target.id)) { seen.add(target.id); drawing.get(target.id)(); }
+}, { rootMargin: "300px" });
+for (const id of drawing.keys()) onView.observe(byId(id));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => seen.forEach((id) => drawing.get(id)()));
