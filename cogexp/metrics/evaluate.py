@@ -1,7 +1,9 @@
 """Judge the artifact detectors: python -m cogexp.metrics.evaluate CLIPS_DIR [--json] [--no-ffmpeg]
+[--cross-validate]
 
 CLIPS_DIR holds video files and manifest.json, a list of {"file", "label": "clean" or another word, "type":
-the kind of fault, "tags": [...], "params": {"y0": first faulty row, "x0": first faulty column, ...}}.
+the kind of fault, "tags": [...], "params": {"y0": first faulty row, "x0": first faulty column, ...},
+"source": what the clip was cut from}.
 Printed for each kind: area under the ROC curve of the kind's own detector and of the common score, share
 found at 1 % and 5 % false alarms, row error of what was found, and the best of ffmpeg's filters on the same
 clips (its better direction is taken).
@@ -15,53 +17,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from cogexp import video
 from cogexp.metrics import ffmpeg_filters
-from cogexp.metrics.artifacts.detect import DETECTORS, detect
-from cogexp.metrics.clip_frames import EvalClip
-
-# kind of fault in a manifest -> the detectors that are meant for it
-OWN: dict[str, tuple[str, ...]] = {
-    "shear": ("shear",),
-    "shear_mid": ("shear",),
-    "smear": ("smear",),
-    "dupband": ("duplicated_band",),
-    "desync": ("desync",),
-    "noiseband": ("noise_band",),
-    "stripes": ("stripes",),
-    "seam": ("seam",),
-    "vshear": ("vertical_shear", "vertical_seam"),
-    "vstep": ("vertical_seam", "vertical_shear"),
-    "grid16": ("grid",),
-    "checker": ("checkerboard",),
-    "flicker": ("flicker",),
-    "freeze": ("freeze",),
-    "black": ("black",),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """One clip: what the manifest says and what was found.
-
-    `own` and `common` are scores on the detectors' scale.
-    """
-
-    kind: str
-    clean: bool
-    hard: bool
-    scores: dict[str, float]
-    common: float
-    row_error: float | None
-    filters: dict[str, float]
-
-    def own(self, kind: str) -> float:
-        """The score of the detectors meant for `kind` (of all of them for a kind that has none)."""
-        return max(self.scores[name] for name in OWN.get(kind, tuple(DETECTORS)))
+from cogexp.metrics.cross_validation import CrossValidation, cross_validate
+from cogexp.metrics.judged import Judged, judge
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,31 +41,6 @@ class KindResult:
     within_4_rows: float | None
     best_filter: str
     best_filter_auc: float | None
-
-
-def judge(folder: Path, entry: dict[str, Any], filters: bool) -> Judged:
-    """Run the detectors (and ffmpeg's filters) on one clip of the manifest."""
-    clip = video.read(folder / entry["file"])
-    found = detect(EvalClip.collect([clip.frames], clip.fps))
-    kind, params = str(entry.get("type", "")), entry.get("params", {})
-    own = OWN.get(kind, ())
-    best = max(own, key=lambda name: found.findings[name][0], default=None)
-    error = None
-    if best is not None and found.findings[best][0] >= 1:
-        place = found.findings[best][1]
-        if "y0" in params and place.rows is not None:
-            error = abs(place.rows[0] * found.row_factor - float(params["y0"]))
-        elif "x0" in params and place.columns is not None:
-            error = abs(place.columns[0] * found.row_factor - float(params["x0"]))
-    return Judged(
-        kind=kind,
-        clean=entry["label"] == "clean",
-        hard="hard" in entry.get("tags", ()),
-        scores={name: score for name, (score, _) in found.findings.items()},
-        common=found.score,
-        row_error=error,
-        filters=ffmpeg_filters.filter_scores(folder / entry["file"]) if filters else {},
-    )
 
 
 def auc(faulty: Sequence[float], clean: Sequence[float]) -> float:
@@ -165,18 +101,19 @@ def false_alarms(clean: list[Judged]) -> dict[str, float]:
     return shares
 
 
-def evaluate(folder: Path, filters: bool = True) -> tuple[list[KindResult], dict[str, float]]:
-    """All kinds of a folder, and the false alarms on its clean clips.
-
-    Raises ValueError without clean clips.
-    """
+def judge_all(folder: Path, filters: bool = True) -> list[Judged]:
+    """Every clip of the folder's manifest. Raises ValueError without clean clips."""
     from rich.progress import track
 
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    judged = [judge(folder, entry, filters) for entry in track(manifest, "judging", transient=True)]
-    clean = [c for c in judged if c.clean]
-    if not clean:
+    if not any(entry["label"] == "clean" for entry in manifest):
         raise ValueError(f"expected clean clips in {folder}/manifest.json, got none")
+    return [judge(folder, entry, filters) for entry in track(manifest, "judging", transient=True)]
+
+
+def evaluate(judged: list[Judged]) -> tuple[list[KindResult], dict[str, float]]:
+    """All kinds of the judged clips, and the false alarms on the clean ones."""
+    clean = [c for c in judged if c.clean]
     kinds = list(dict.fromkeys(c.kind for c in judged if not c.clean))
     results = [
         result_of(kind, [c for c in judged if c.kind == kind and not c.clean], clean) for kind in kinds
@@ -201,6 +138,23 @@ def markdown(results: list[KindResult], alarms: dict[str, float]) -> str:
     return "\n".join([*lines, "", f"False alarms on clean clips: {alarm}."])
 
 
+def cross_validated(result: CrossValidation) -> str:
+    """The cross-validation in words and a table."""
+    lines = [
+        f"Thresholds chosen without the clip's own source ({result.sources} sources): clean clips suspect "
+        f"{result.suspect:.1%}, certain {result.certain:.1%}.",
+        "",
+        "| fault | found suspect | found certain |",
+        "|---|---|---|",
+        *(f"| {kind} | {some:.0%} | {sure:.0%} |" for kind, (some, sure) in result.found.items()),
+        "",
+        "| detector | usual | suspect | certain (chosen on all clips) |",
+        "|---|---|---|---|",
+        *(f"| {name} | {a:.2f} | {b:.2f} | {c:.2f} |" for name, (a, b, c) in result.thresholds.items()),
+    ]
+    return "\n".join(lines)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(
@@ -209,6 +163,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="clips and manifest.json")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--no-ffmpeg", action="store_true", help="do not run ffmpeg's filters for comparison")
+    parser.add_argument(
+        "--cross-validate", action="store_true", help="choose thresholds on all sources but a clip's own"
+    )
     options = parser.parse_args(arguments)
     if not (options.folder / "manifest.json").is_file():
         print(f"expected {options.folder}/manifest.json, found none", file=sys.stderr)
@@ -216,11 +173,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gone = () if options.no_ffmpeg else ffmpeg_filters.unavailable()
     if gone:
         print(f"ffmpeg comparison skipped: this build has no {', '.join(gone)}", file=sys.stderr)
-    results, alarms = evaluate(options.folder, filters=not options.no_ffmpeg and not gone)
+    judged = judge_all(options.folder, filters=not options.no_ffmpeg and not gone)
+    results, alarms = evaluate(judged)
+    crossed = cross_validate(judged) if options.cross_validate else None
     if options.json:
-        print(json.dumps({"kinds": [asdict(r) for r in results], "false_alarms": alarms}, allow_nan=False))
+        found = {"kinds": [asdict(r) for r in results], "false_alarms": alarms}
+        if crossed is not None:
+            found["cross_validation"] = asdict(crossed)
+        print(json.dumps(found, allow_nan=False))
     else:
         print(markdown(results, alarms))
+        if crossed is not None:
+            print("\n" + cross_validated(crossed))
     return 0
 
 

@@ -6,7 +6,7 @@ that draws the parameters and returns the clip with what was done to it.
 """
 
 from tests.faults.bands import desync, duplicated_band, noise_band, shear, smear
-from tests.faults.drawn import FAULTS, visible
+from tests.faults.drawn import FAULTS, left_by_codec, visible
 from tests.faults.files import compressed, upscaled
 from tests.faults.frames import black, checkerboard, flicker, freeze, grid, seam, vertical_shear
 from tests.faults.stripes import stripes
@@ -21,6 +21,7 @@ __all__ = [
     "flicker",
     "freeze",
     "grid",
+    "left_by_codec",
     "noise_band",
     "seam",
     "shear",

@@ -16,20 +16,33 @@ Made = tuple[Clip, dict[str, Any]]
 
 TILE_ROW, TILE_COLUMN = 200 / 288, 288 / 512  # where the VAE's default tiles begin, of height and width
 VISIBLE = 1.5  # levels
+MASKED = 0.3  # of the mean difference of adjacent frames
 BY_CONTENT = ("shear", "shear_mid", "smear", "dupband", "desync", "vshear", "freeze")  # may change nothing
 
 
 def visible(clean: Clip, faulty: Clip, kind: str) -> bool:
-    """Whether the fault changes the rows, columns and frames that it touches by VISIBLE levels on average.
+    """Whether the fault can be seen: it changes the rows, columns and frames that it touches by VISIBLE
+    levels on average; a flicker also stands out from the clip's own changes from frame to frame.
 
-    A desynchronised band in a still, or a shear of a plain wall, cannot be seen and is no fault. Kinds that
-    add something of their own are always seen.
+    A desynchronised band in a still, a shear of a plain wall, a flicker of 3 % in a whirl are no faults.
+    Kinds that add something of their own are always seen.
     """
-    if kind not in BY_CONTENT:
+    if kind not in (*BY_CONTENT, "flicker"):
         return True
     change = np.abs(clean.astype(np.int16) - faulty).mean(3)
     touched = [change.max(axis=axes) > 0 for axes in ((1, 2), (0, 2), (0, 1))]
-    return bool(change.any()) and float(change[np.ix_(*touched)].mean()) >= VISIBLE
+    if not change.any():
+        return False
+    size = float(change[np.ix_(*touched)].mean())
+    if kind == "flicker":
+        return size >= MASKED * float(np.abs(np.diff(clean.astype(np.int16), axis=0)).mean())
+    return size >= VISIBLE
+
+
+def left_by_codec(clean: Clip, faulty: Clip, coded: Clip) -> float:
+    """Share of the fault that is still in the compressed clip: 1 all of it, 0 nothing."""
+    added = faulty.astype(np.float32) - clean
+    return float(((coded.astype(np.float32) - clean) * added).sum() / max(1.0, float((added**2).sum())))
 
 
 def frames_hit(clip: Clip, rng: Rng) -> np.ndarray:

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from cogexp.video import Writer
-from tests.faults import FAULTS, compressed, visible
+from tests.faults import FAULTS, compressed, left_by_codec, visible
 from tests.metrics.edits import EDITS
 from tests.metrics.sources import Source, all_sources
 
 FPS = 12
 CRFS = (14, 18, 23, 28)
 PER_KIND = 24
+LEFT = 0.3  # share of a fault that the compression must leave
 TRIES = 6  # draws of a fault's parameters before another clip is taken
 
 Entry = dict[str, Any]
@@ -31,61 +32,75 @@ Entry = dict[str, Any]
 def drawn(
     sources: Sequence[Source], per_kind: int, seed: int, kinds: Sequence[str] = tuple(FAULTS)
 ) -> Iterator[tuple[Entry, np.ndarray]]:
-    """(entry of the manifest, clip before compression): clean ones, edited ones, faulty ones.
+    """(entry of the manifest, clip after H.264): clean ones, edited ones, faulty ones.
 
     Every kind has a generator of its own, so that a kind's clips do not depend on the others.
     """
-    edits = list(EDITS)
+    edits, rng = list(EDITS), np.random.default_rng(seed)
     for i, source in enumerate(sources):
-        yield _entry(f"clean_{source.name}", source, "clean", "clean", [], {}), source.clip
+        crf = int(rng.choice(CRFS))
+        yield _entry("clean_" + source.name, source, "clean", crf, []), compressed(source.clip, crf, FPS)
         for edit in (edits[i % len(edits)], edits[(i + len(edits) // 2) % len(edits)]):
-            entry = _entry(f"clean_{source.name}_{edit}", source, "clean", "clean", ["hard", edit], {})
-            yield entry, EDITS[edit](source.clip)
+            crf = int(rng.choice(CRFS))
+            entry = _entry(f"clean_{source.name}_{edit}", source, "clean", crf, ["hard", edit])
+            yield entry, compressed(EDITS[edit](source.clip), crf, FPS)
     for kind in kinds:
         rng = np.random.default_rng([seed, list(FAULTS).index(kind)])
         made = 0
         while made < per_kind:
-            for k in rng.permutation(len(sources)):
-                faulty = _seen(sources[int(k)].clip, kind, rng)
-                if faulty is not None and made < per_kind:
+            for k in rng.permutation(len(sources))[: per_kind - made]:
+                crf = int(rng.choice(CRFS))
+                faulty = _seen(sources[int(k)].clip, kind, crf, rng)
+                if faulty is not None:
                     clip, params = faulty
-                    yield _entry(f"{kind}_{made:02d}", sources[int(k)], "fault", kind, [], params), clip
+                    yield _entry(f"{kind}_{made:02d}", sources[int(k)], kind, crf, [], params), clip
                     made += 1
 
 
-def _seen(clip: np.ndarray, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, Any]] | None:
-    """A fault that changes something, None when this clip shows none (a still has no other frame)."""
+def _seen(
+    clip: np.ndarray, kind: str, crf: int, rng: np.random.Generator
+) -> tuple[np.ndarray, dict[str, Any]] | None:
+    """A compressed clip with a fault that can be seen in it, None when this clip shows none.
+
+    A still has no other frame to take a band from, and a strong compression wipes fine patterns away.
+    """
     for _ in range(TRIES):
         faulty, params = FAULTS[kind](clip, rng)
         if visible(clip, faulty, kind):
-            return faulty, params
+            coded = compressed(faulty, crf, FPS)
+            if left_by_codec(clip, faulty, coded) >= LEFT:
+                return coded, params
     return None
 
 
 def _entry(
-    name: str, source: Source, label: str, kind: str, tags: list[str], params: dict[str, Any]
+    name: str,
+    source: Source,
+    kind: str,
+    crf: int,
+    tags: list[str],
+    params: dict[str, Any] | None = None,
 ) -> Entry:
     return {
         "file": f"{name}.mp4",
-        "label": label,
+        "label": "clean" if kind == "clean" else "fault",
         "type": kind,
         "source": source.origin,
         "clip": source.name,
         "tags": tags,
-        "params": params,
+        "crf": crf,
+        "params": params or {},
     }
 
 
 def make(out: Path, seed: int = 20, per_kind: int = PER_KIND) -> list[Entry]:
     """Write the clips and manifest.json; returns the manifest."""
-    rng = np.random.default_rng(seed)
     out.mkdir(parents=True, exist_ok=True)
     manifest: list[Entry] = []
     for entry, clip in drawn(all_sources(), per_kind, seed):
-        entry["crf"] = int(rng.choice(CRFS))
-        # Compressed here, then kept nearly losslessly: the writer's own quality must not matter.
+        # Compressed already, so kept nearly losslessly: the writer's own quality must not matter.
         with Writer(out / entry["file"], FPS, crf=4) as writer:
-            writer.write(compressed(clip, entry["crf"], FPS))
+            writer.write(clip)
         manifest.append(entry)
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     return manifest

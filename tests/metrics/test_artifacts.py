@@ -8,7 +8,7 @@ import pytest
 from cogexp.metrics import EvalClip
 from cogexp.metrics.artifacts.detect import DETECTORS, Tiles, default_tiles, detect
 from tests import faults
-from tests.metrics.clips import pan, shipped
+from tests.metrics.clips import pan, shipped, texture
 
 T, SIZE = 9, (512, 288)
 ALL = np.ones(T, bool)
@@ -158,6 +158,38 @@ def test_any_clip_gives_finite_scores(clip):
     result = found(clip)
     json.dumps(result.to_dict(), allow_nan=False)
     assert set(result.findings) == set(DETECTORS)
+
+
+def test_noise_of_thumbnail_size_is_neither_stripes_nor_a_noise_band():
+    clip = np.random.default_rng(2).integers(0, 256, (9, 64, 64, 3)).astype(np.uint8)
+    findings = found(clip).findings
+    assert findings["stripes"][0] < 1
+    assert findings["noise_band"][0] < 1
+
+
+def test_a_small_displacement_in_a_soft_picture_is_found(bunny):
+    import cv2
+
+    soft = np.stack([cv2.GaussianBlur(frame, (0, 0), 3) for frame in bunny])
+    finding = DETECTORS["shear"].find(_evidence(faults.shear(soft, ALL, Y0, 288, np.full(T, 3))))
+    assert finding.raw > DETECTORS["shear"].suspect
+    assert abs(finding.rows[0] - Y0) <= 1
+
+
+def test_slip_is_the_displacement_of_a_row():
+    from cogexp.metrics.artifacts.slip import slips
+
+    smooth = texture(sigma=6)[..., 0]
+    moved = smooth.copy()
+    moved[150:] = np.roll(smooth[150:], 2, axis=1)
+    local = slips(np.stack([smooth, moved]).astype(np.float32))
+    assert np.median(np.abs(local[1, 149] - local[0, 149])) == pytest.approx(2, abs=0.4)
+
+
+def test_a_ticker_is_no_noise_band(bikes):
+    from tests.metrics.edits import ticker
+
+    assert found(ticker(bikes)).findings["noise_band"][0] < 1
 
 
 def test_an_empty_generation_is_black():

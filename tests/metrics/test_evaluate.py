@@ -7,7 +7,8 @@ import pytest
 
 from cogexp.metrics import ffmpeg_filters
 from cogexp.metrics.artifacts.detect import DETECTORS
-from cogexp.metrics.evaluate import OWN, auc, evaluate, found_at, main, markdown
+from cogexp.metrics.evaluate import auc, evaluate, found_at, judge_all, main, markdown
+from cogexp.metrics.judged import OWN
 from cogexp.video import Writer
 from tests import faults
 from tests.metrics.clips import shipped
@@ -63,7 +64,7 @@ def folder(tmp_path_factory):
 
 
 def test_a_folder_is_judged(folder):
-    results, alarms = evaluate(folder, filters=False)
+    results, alarms = evaluate(judge_all(folder, filters=False))
     shear = next(r for r in results if r.kind == "shear")
     assert shear.auc_own == shear.auc_common == 1.0
     assert shear.certain == 1.0

@@ -1,8 +1,10 @@
 """Desynchronised band: from some row on, the picture belongs to another frame.
 
-Idea: the row below the line fits the row above it in another frame better than in its own. A camera that
-moves upwards or downwards makes that so for every row; only a row that stands out from those around it is a
-line.
+Idea: where the band begins, the step from one row to the next is too large by exactly what the upper row has
+changed since that other frame. So the step, less what the rows around lead one to expect, is compared with
+that change: at the line taking the change away leaves less, elsewhere it leaves more. At the edge of a panel
+it makes no difference; a camera that moves upwards or downwards makes one at every row, so only a row that
+stands out from those around it is a line.
 """
 
 from __future__ import annotations
@@ -14,29 +16,34 @@ from numpy.typing import NDArray
 from cogexp.metrics.artifacts.evidence import Evidence, Finding, top_mean, worst_frames
 
 LAGS = (1, 2, 4, 8)
-SEGMENTS = 8
-NOISE = 1.5  # levels
+SEGMENTS, POINTS = 8, 128  # parts of the width; a row is looked at in so many points
+NOISE = 2.0  # squared levels: what compression leaves
+CAP = 4.0  # a part of the width cannot say more than this
 MARGIN = 10
+AROUND = (-8, -7, -6, -5, -4, -3, 3, 4, 5, 6, 7, 8)
 QUANTILE = 0.9
 
 
 def find_desync(evidence: Evidence) -> Finding:
-    """Raw evidence: log of the step in the own frame over that to another, less that of the rows around."""
-    luma = np.ascontiguousarray(evidence.luma[:, :, ::2])  # every second column says as much
-    t, h, _ = luma.shape
-    if t < 3 or h < 64:
+    """Raw evidence: how much of the unexpected step the best other frame explains, over the rows around."""
+    t, h, w = evidence.luma.shape
+    if t < 3 or h < 64 or w < POINTS:
         return Finding(raw=0.0)
-    own = segment_steps(luma, luma)
-    gains = np.stack([lag_gain(luma, own, lag) for lag in signed_lags(t)])  # (lags, t, h)
-    gain = gains.max(0)
-    by_row = top_mean(gain)
-    by_row[:MARGIN] = by_row[h - MARGIN :] = 0
+    rows = cv2.resize(evidence.luma.reshape(t * h, w), (POINTS, t * h), interpolation=cv2.INTER_AREA)
+    luma = rows.reshape(t, h, POINTS).astype(np.float32)
+    surprise = unexpected_steps(luma)
+    usual = usual_surprise(surprise)
+    energy = parts(surprise * surprise)
+    gains = [lag_gain(luma, surprise, energy, usual, lag) for lag in signed_lags(t)]
+    by_lag = np.stack([top_mean(gain) for gain in gains])
+    by_row = by_lag.max(0)
     y = int(np.argmax(by_row))
+    best = int(np.argmax(by_lag[:, y]))
     raw = float(by_row[y])
     return Finding(
         raw=raw,
         rows=(y, h - 1),
-        frames=worst_frames(gain[:, y], 0.6 * raw),
+        frames=worst_frames(gains[best][:, y], 0.6 * raw),
         profile=tuple(np.maximum(by_row, 0).tolist()),
     )
 
@@ -46,26 +53,50 @@ def signed_lags(frames: int) -> tuple[int, ...]:
     return tuple(sign * lag for lag in LAGS if lag < frames - 1 for sign in (1, -1))
 
 
-def segment_steps(below: NDArray[np.uint8], above: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(t, h, segments): mean |row y of `below` - row y - 1 of `above|; rows without both have 0."""
-    t, h, w = below.shape
-    inner = w // SEGMENTS * SEGMENTS
-    first = np.ascontiguousarray(below[:, 1:, :inner]).reshape(-1, inner // SEGMENTS)
-    second = np.ascontiguousarray(above[:, :-1, :inner]).reshape(-1, inner // SEGMENTS)
-    steps = np.zeros((t, h, SEGMENTS), np.float32)
-    mean = cv2.reduce(cv2.absdiff(first, second), 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)
-    steps[:, 1:] = mean.reshape(t, h - 1, SEGMENTS)
-    return steps
+def parts(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(t, h, points) -> means (t, h, segments)."""
+    t, h, _ = values.shape
+    return np.asarray(
+        cv2.resize(values.reshape(t * h, -1), (SEGMENTS, t * h), interpolation=cv2.INTER_AREA)
+    ).reshape(t, h, SEGMENTS)
 
 
-def lag_gain(luma: NDArray[np.uint8], own: NDArray[np.float32], lag: int) -> NDArray[np.float32]:
-    """(t, h): how much better row y of frame i fits row y-1 of frame i - lag than that of its own frame."""
-    t = len(luma)
+def unexpected_steps(luma: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(t, h, points): step into each row, less the mean of the steps before and after it."""
+    step = np.zeros_like(luma)
+    step[:, 1:] = luma[:, 1:] - luma[:, :-1]
+    surprise = np.zeros_like(luma)
+    surprise[:, 2:-1] = step[:, 2:-1] - 0.5 * (step[:, 1:-2] + step[:, 3:])
+    return surprise
+
+
+def usual_surprise(surprise: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(t, h, segments): mean square of the rows around."""
+    square = parts(surprise * surprise)
+    return np.median(np.stack([np.roll(square, k, axis=1) for k in AROUND]), axis=0)
+
+
+def lag_gain(
+    luma: NDArray[np.float32],
+    surprise: NDArray[np.float32],
+    energy: NDArray[np.float32],
+    usual: NDArray[np.float32],
+    lag: int,
+) -> NDArray[np.float32]:
+    """(t, h): what the change since frame i - lag explains of the surprise at each row."""
+    t, h, _ = luma.shape
     source = np.arange(t) - lag
     valid = (source >= 0) & (source < t)
-    other = segment_steps(luma[valid], luma[source[valid]])
-    ratio = np.log((own[valid] + NOISE) / (other + NOISE)).mean(-1)
-    around = np.stack([np.roll(ratio, k, axis=1) for k in (-7, -5, -4, -3, 3, 4, 5, 7)])
-    gain = np.full(luma.shape[:2], 0.0, np.float32)
-    gain[valid] = ratio - np.quantile(around, QUANTILE, axis=0)
+    change = np.zeros((int(valid.sum()), h, luma.shape[2]), np.float32)
+    change[:, 1:] = (luma[valid] - luma[source[valid]])[:, :-1]  # of the row above
+    # |surprise|^2 - |surprise + change|^2
+    explained = -parts(change * (2 * surprise[valid] + change))
+    # At the edge of a panel the surprise is large and another frame explains little of it.
+    share = np.maximum(explained, 0.0) / (energy[valid] + NOISE)
+    sure = np.clip(explained / (usual[valid] + NOISE), -CAP, CAP)
+    sure = np.where(sure > 0, sure * share, sure).mean(2)
+    around = np.stack([np.roll(sure, k, axis=1) for k in AROUND])
+    gain = np.zeros((t, h), np.float32)
+    gain[valid] = sure - np.maximum(np.quantile(around, QUANTILE, axis=0), 0.0)
+    gain[:, :MARGIN] = gain[:, h - MARGIN :] = 0
     return gain

@@ -25,18 +25,18 @@ from cogexp.tiles import layout
 
 # Thresholds were fixed on development clips and are judged on others: see evaluate.py.
 DETECTORS: dict[str, Detector] = {
-    "shear": Detector(find=find_shear, usual=0.04, suspect=0.18, certain=0.26),
-    "vertical_shear": Detector(find=find_vertical_shear, usual=0.1, suspect=0.45, certain=0.7),
+    "shear": Detector(find=find_shear, usual=0.1, suspect=0.27, certain=0.36),
+    "vertical_shear": Detector(find=find_vertical_shear, usual=0.12, suspect=0.6, certain=0.95),
     "smear": Detector(find=find_smear, usual=0.1, suspect=0.36, certain=0.5),
-    "duplicated_band": Detector(find=find_duplicated_band, usual=0.01, suspect=0.12, certain=0.25),
-    "desync": Detector(find=find_desync, usual=0.48, suspect=1.2, certain=1.6),
-    "noise_band": Detector(find=find_noise_band, usual=-0.8, suspect=0.0, certain=0.8),
-    "stripes": Detector(find=find_stripes, usual=0.52, suspect=1.6, certain=2.0),
-    "seam": Detector(find=find_seam, usual=1.73, suspect=2.65, certain=3.1),
-    "vertical_seam": Detector(find=find_vertical_seam, usual=1.5, suspect=2.1, certain=2.9),
+    "duplicated_band": Detector(find=find_duplicated_band, usual=0.01, suspect=0.32, certain=0.5),
+    "desync": Detector(find=find_desync, usual=0.28, suspect=1.6, certain=2.3),
+    "noise_band": Detector(find=find_noise_band, usual=0.32, suspect=0.9, certain=1.3),
+    "stripes": Detector(find=find_stripes, usual=0.77, suspect=1.9, certain=2.2),
+    "seam": Detector(find=find_seam, usual=1.4, suspect=3.0, certain=3.7),
+    "vertical_seam": Detector(find=find_vertical_seam, usual=1.23, suspect=2.5, certain=3.0),
     "grid": Detector(find=find_grid, usual=0.19, suspect=0.38, certain=0.48),
     "checkerboard": Detector(find=find_checkerboard, usual=0.34, suspect=1.1, certain=1.6),
-    "flicker": Detector(find=find_flicker, usual=0.0, suspect=1.1, certain=1.8),
+    "flicker": Detector(find=find_flicker, usual=0.0, suspect=0.5, certain=0.9),
     "freeze": Detector(find=find_freeze, usual=1.1, suspect=4.15, certain=4.5),
     "black": Detector(find=find_black, usual=0.0, suspect=0.5, certain=1.0),
 }

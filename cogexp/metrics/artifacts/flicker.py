@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cogexp.metrics.artifacts.evidence import Evidence, Finding, worst_frames
 
 BLOCKS = (9, 16)
-SPREAD = 0.3  # share of the blocks' spread that a common change must exceed
+SPREAD = 0.15  # share of the blocks' spread that a common change must exceed
 TAKEN_BACK = 0.25  # share of a change that must be taken back
 CUT = 0.12  # a spread of the blocks' log changes that only a cut has
 DARK = 16.0  # levels: darker blocks say nothing about a factor

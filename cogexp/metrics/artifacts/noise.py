@@ -1,8 +1,8 @@
 """Noise band: from some row on, the picture is noise, garbage, or its rows are shaken one by one.
 
-Idea: in a natural picture neighbouring pixels are alike and pixels further apart less so; in noise they
-differ as much as distant ones. That ratio jumps at one row in all parts of the width at once, and the band
-changes from frame to frame although a still panel or texture would not.
+Idea: the fine detail of a picture is found again in the frame before, a little shifted. That of noise is not,
+nor that of rows that are shaken independently. How much no shift explains jumps at one row in all parts of
+the width at once; a ticker, a still panel and rich texture are explained.
 """
 
 from __future__ import annotations
@@ -13,43 +13,37 @@ from numpy.typing import NDArray
 
 from cogexp.metrics.artifacts.evidence import Evidence, Finding, panel_penalty, top_mean, worst_frames
 
+SMALLEST = 96  # px: smaller pictures have too few rows and columns to tell noise from texture
 SEGMENTS = 8
-FAR = 8  # px
+REACH = 8  # px: shifts that are tried
+SHARED_ROWS = 7  # must shift together
 NOISE = 1.5  # levels
 SHORTEST, DEEPEST = 5, 0.22  # rows; share of the height
 ABOVE = 12  # rows that the band is compared with
-ROUGHEST = 0.99  # quantile over the clip: a band that is calmer than this is likelier texture
-SLACK = 0.3  # how much steadier than rough a band may be; beyond that it is a still panel
 CALM_PARTS, CALM_ROWS = 0.3, 0.8  # quantiles over the width and over the rows above
+ROUGH_WEIGHT, ROUGH_CAP = 0.25, 1.5  # the plain jump in roughness supports the evidence
 
 
 def find_noise_band(evidence: Evidence) -> Finding:
-    """Raw evidence: the jump of log roughness into a restless band, in the calmer parts of the width."""
+    """Raw evidence: the jump of log unexplained detail into the band, in the calmer parts of the width."""
     luma = evidence.luma
     t, h, w = luma.shape
-    if t < 2 or h < 64 or w < 64:
+    if t < 2 or h < SMALLEST or w < SMALLEST:
         return Finding(raw=0.0)
     deep = int(DEEPEST * h)
-    tail = luma[:, h - deep - ABOVE - FAR :]
+    tail = luma[:, h - deep - ABOVE - SHARED_ROWS :]
     rough = roughness(tail)  # (t, rows, segments)
-    change = unsteadiness(tail)
     rows = rough.shape[1]
     starts = np.arange(rows - deep, rows - SHORTEST)
-    jump, inside = band_jump(rough, starts)
-    upper = roughness(luma[:, : h - deep])
-    roughest = np.log(np.quantile(upper, ROUGHEST, axis=(1, 2)) + NOISE)
-    mild = np.maximum(roughest[:, None, None] - inside, 0.0)
-    restless = band_jump(change, starts)[1]
-    contrast = band_jump(far_contrast(tail), starts)[1]
-    still = np.maximum(inside - restless - SLACK, 0.0) + 0.5 * np.maximum(contrast - restless - SLACK, 0.0)
-    both = jump - still - mild  # (t, starts, segments)
+    support = np.minimum(band_jump(rough, starts), ROUGH_CAP)
+    both = band_jump(unexplained(tail), starts) + ROUGH_WEIGHT * support  # (t, starts, segments)
 
     by_frame = np.quantile(both, CALM_PARTS, axis=2)
     by_start = top_mean(by_frame)
     best = sharpest(rough, starts, int(np.argmax(by_start)))
     profile = np.zeros(h)
     profile[h - deep : h - SHORTEST] = np.maximum(by_start, 0)
-    raw = float(by_start.max()) - panel_penalty(luma, h - deep + best)
+    raw = float(by_start.max()) - 0.5 * panel_penalty(luma, h - deep + best)
     return Finding(
         raw=raw,
         rows=(h - deep + best, h - 1),
@@ -59,11 +53,11 @@ def find_noise_band(evidence: Evidence) -> Finding:
 
 
 def segment_mean(values: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(t, h, w) -> (t, h, segments)."""
-    t, h, w = values.shape
-    inner = w // SEGMENTS * SEGMENTS
-    flat = np.ascontiguousarray(values[:, :, :inner]).reshape(-1, inner // SEGMENTS)
-    return np.asarray(cv2.reduce(flat, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).reshape(t, h, SEGMENTS))
+    """(..., w) -> (..., segments)."""
+    inner = values.shape[-1] // SEGMENTS * SEGMENTS
+    flat = np.ascontiguousarray(values[..., :inner]).reshape(-1, inner // SEGMENTS)
+    mean = cv2.reduce(flat, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)
+    return np.asarray(mean, dtype=np.float32).reshape(*values.shape[:-1], SEGMENTS)
 
 
 def roughness(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -73,34 +67,37 @@ def roughness(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     return segment_mean(down)
 
 
-def far_contrast(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(t, h, segments): mean difference of pixels FAR apart in a row, levels."""
-    apart = np.zeros_like(luma)
-    apart[:, :, FAR:] = cv2.absdiff(
-        np.ascontiguousarray(luma[:, :, FAR:]), np.ascontiguousarray(luma[:, :, :-FAR])
-    )
-    return segment_mean(apart)
+def unexplained(tail: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(t, rows, segments): levels of fine detail that no sideways shift of the frame before explains.
+
+    The first frame is compared with the second.
+    """
+    t, rows, w = tail.shape
+    fine = np.stack([fine_detail(frame) for frame in tail])
+    padded = [cv2.copyMakeBorder(f, 0, 0, REACH, REACH, cv2.BORDER_REFLECT) for f in fine]
+    left = np.empty((t, rows, SEGMENTS), np.float32)
+    for i in range(t):
+        before = padded[i - 1 if i else 1]
+        for s in range(2 * REACH + 1):
+            gap = cv2.absdiff(fine[i], np.ascontiguousarray(before[:, s : s + w]))
+            shared = cv2.blur(segment_mean(gap), (1, SHARED_ROWS))
+            left[i] = shared if s == 0 else np.minimum(left[i], shared)
+    return left
 
 
-def unsteadiness(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(t, h, segments): mean change since the frame before (the first frame: until the next)."""
-    change = np.empty_like(luma)
-    change[1:] = cv2.absdiff(
-        luma[1:].reshape(len(luma) - 1, -1), luma[:-1].reshape(len(luma) - 1, -1)
-    ).reshape(luma[1:].shape)
-    change[0] = change[1]
-    return segment_mean(change)
+def fine_detail(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(h, w): the frame less its blurred self, 128 added."""
+    return cv2.addWeighted(frame, 1.0, cv2.GaussianBlur(frame, (5, 5), 0), -1.0, 128.0)
 
 
-def band_jump(
-    feature: NDArray[np.float32], starts: NDArray[np.intp]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(t, starts, segments): mean from each start to the bottom less the highest of the rows just above."""
+def band_jump(feature: NDArray[np.float32], starts: NDArray[np.intp]) -> NDArray[np.float32]:
+    """(t, starts, segments): log of the mean from each start to the bottom over the highest of the rows just
+    above."""
     rows = feature.shape[1]
     total = np.cumsum(feature[:, ::-1], axis=1)[:, ::-1]
     inside = np.log(total[:, starts + 1] / (rows - 1 - starts)[:, None] + NOISE)
     above = np.stack([feature[:, starts - k] for k in range(2, ABOVE)])
-    return inside - np.log(np.quantile(above, CALM_ROWS, axis=0) + NOISE), inside
+    return inside - np.log(np.quantile(above, CALM_ROWS, axis=0) + NOISE)
 
 
 def sharpest(rough: NDArray[np.float32], starts: NDArray[np.intp], near: int, reach: int = 10) -> int:

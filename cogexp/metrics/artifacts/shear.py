@@ -19,9 +19,11 @@ from cogexp.metrics.artifacts.evidence import (
     top_mean,
     worst_frames,
 )
+from cogexp.metrics.artifacts.slip import slip_evidence
 
 ROW_FRAMES, COLUMN_FRAMES = 12, 6  # of a clip are looked at
-CANDIDATES = 16
+CANDIDATES, SLIPPING = 16, 6  # rows with the clearest step, with the clearest slip
+SLIP_WEIGHT = 0.18  # of the slip's log ratio, beside the shift's
 SEGMENTS = 8
 NOISE = 1.0  # levels: differences below this are noise, not evidence
 CONTROLS = (-5, 5)
@@ -81,10 +83,16 @@ def line_evidence(
     _, h, w = luma.shape
     if h < 40 or w < 96:
         return None
-    rows = candidate_rows(luma)
+    slip = slip_evidence(luma)
+    rows = np.union1d(candidate_rows(luma), np.argsort(slip)[-SLIPPING:])
     gains = np.stack([shift_gain(luma, rows, gap) for gap in GAPS], axis=1)  # (t, gaps, K)
-    raw = top_mean(gains)
-    return rows, gains.max(1), raw.max(0)
+    found = np.maximum(top_mean(gains).max(0), 0.0)
+    return rows, gains.max(1), found + SLIP_WEIGHT * np.maximum(near_best(slip)[rows], 0.0)
+
+
+def near_best(evidence: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(h,): the best of each row and its two neighbours: a blended line slips over two rows."""
+    return np.asarray(np.max([np.roll(evidence, k) for k in (-1, 0, 1)], axis=0), dtype=np.float32)
 
 
 def candidate_rows(luma: NDArray[np.uint8]) -> NDArray[np.intp]:

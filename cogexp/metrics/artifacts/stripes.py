@@ -15,6 +15,7 @@ from cogexp.metrics.artifacts.evidence import Evidence, Finding, panel_penalty, 
 SEGMENTS = 16
 CAP = 8.0  # levels: so that many edges count for more than one strong edge
 NOISE = 0.35
+SMALLEST = 96  # px: in smaller pictures chance alone makes rows step alike
 SHORTEST, DEEPEST = 6, 0.24  # rows; share of the height
 LOW_BAND = 6
 UPRIGHT_CAP = 30.0
@@ -25,7 +26,7 @@ def find_stripes(evidence: Evidence) -> Finding:
     """Raw evidence: log of the shared steps in the band over those in the clip's other bands (about 0..3)."""
     luma = evidence.luma
     t, h, w = luma.shape
-    if h < 64 or w < 64:
+    if h < SMALLEST or w < SMALLEST:
         return Finding(raw=0.0)
     coherent = coherent_steps(luma)  # (t, h)
     deep = int(DEEPEST * h)

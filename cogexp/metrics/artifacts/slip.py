@@ -1,0 +1,53 @@
+"""Slip: how far each row is displaced against the one above it, from gradients.
+
+Lucas and Kanade's estimate in one dimension: the step between two rows is the gradient along them times the
+displacement. It sees the small displacements in soft pictures for which a search over whole shifts finds no
+clear minimum, and fails for large ones in sharp pictures, where that search is sure.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cogexp.metrics.artifacts.evidence import sampled, top_mean
+
+FRAMES = 8  # of the given ones are looked at
+SEGMENTS = 8
+TREND = (-6, -5, -4, -3, 3, 4, 5, 6)  # rows around: slanted structures slip in all of them
+RIVALS = tuple(range(-9, -2)) + tuple(range(3, 10))
+FLAT = 2.0  # squared levels of gradient: below, a segment says nothing
+NOISE = 0.15  # px
+MARGIN = 8
+
+
+def slip_evidence(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(h,): log of the displacement that three quarters of the width share at a row, over the rows around."""
+    h = luma.shape[1]
+    local = slips(luma[sampled(len(luma), FRAMES)])  # (t, h - 1, segments)
+    local -= np.median(np.stack([np.roll(local, k, axis=1) for k in TREND]), axis=0)
+    ordered = np.sort(local, axis=2)
+    low, high = ordered[:, :, SEGMENTS // 4], ordered[:, :, -1 - SEGMENTS // 4]
+    to_right, to_left = top_mean(np.maximum(low, 0.0)), top_mean(np.maximum(-high, 0.0))
+    shared = np.maximum(to_right, to_left)
+    around = np.max([np.roll(shared, k) for k in RIVALS], axis=0)
+    evidence = np.zeros(h, np.float32)
+    evidence[1:] = np.log((shared + NOISE) / (around + NOISE))
+    evidence[:MARGIN] = evidence[h - MARGIN :] = 0
+    return evidence
+
+
+def slips(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(t, h - 1, segments): displacement in px of each row against the one above it."""
+    t, h, w = luma.shape
+    inner = (w - 2) // SEGMENTS * SEGMENTS
+    local = np.empty((t, h - 1, SEGMENTS), np.float32)
+    for i, frame in enumerate(luma.astype(np.float32)):
+        step = (frame[1:] - frame[:-1])[:, 1 : 1 + inner]
+        both = frame[1:] + frame[:-1]
+        gradient = (both[:, 2 : 2 + inner] - both[:, :inner]) * 0.25
+        shape = (h - 1, SEGMENTS, inner // SEGMENTS)
+        product = (gradient * step).reshape(shape).mean(2)
+        energy = (gradient * gradient).reshape(shape).mean(2)
+        local[i] = product / (energy + FLAT)
+    return local
