@@ -1,16 +1,19 @@
 "use strict";
-// The search: every word must occur in a figure's section, title, caption or extra words, or in a table's row.
+// The search: what stands in a figure's section, title, caption or extra words, or in a table's row, in this order if
+// anywhere, else all the words in any order. Punctuation does not count.
+const plain = (text) => ` ${text.toLowerCase().replace(/[^\p{L}\p{N}.%]+/gu, " ").trim()} `;
 const field = document.getElementById("search");
 const items = [...document.querySelectorAll("figure, #tables tbody tr")].map((node) => ({
   node,
-  text: [node.closest("section").querySelector("h2").textContent, node.closest("details")?.querySelector("summary").textContent || "",
-    node.textContent, node.dataset.words || ""].join(" ").toLowerCase(),
+  text: plain([node.closest("section").querySelector("h2").textContent, node.closest("details")?.querySelector("summary").textContent || "",
+    node.textContent, node.dataset.words || ""].join(" ")),
 }));
 field.addEventListener("input", () => {
-  const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const phrase = plain(field.value), words = phrase.split(" ").filter(Boolean);
+  const found = [` ${words.join(" ")} `, ` ${words.join(" ")}`].find((one) => items.some(({ text }) => text.includes(one)));
   let shown = 0;
   for (const { node, text } of items) {
-    node.hidden = !words.every((word) => text.includes(word));
+    node.hidden = found ? !text.includes(found) : !words.every((word) => text.includes(word));
     shown += node.hidden ? 0 : 1;
   }
   for (const box of document.querySelectorAll("details")) {
