@@ -123,7 +123,7 @@ def arrange(
         name: held.get(name) or (plain(leader[name]) if name in leader else values[0])
         for name, values in rest.items() if name not in ("prompt", "seed")
     }  # fmt: skip
-    fixed |= _shown(found, rest, held, names, fixed)
+    fixed |= _shown(found, rest, held, fixed)
     tiles = tuple(
         tuple(_tile(found, choice, {**fixed, names[0]: row, names[1]: column}) for column in known[names[1]])
         for row in known[names[0]]
@@ -145,12 +145,11 @@ def arrange(
 
 
 def _shown(
-    found: Found, rest: Mapping[str, Sequence[str]], held: Mapping[str, str], names: Sequence[str],
-    fixed: Mapping[str, str],
-) -> dict[str, str]:  # fmt: skip
+    found: Found, rest: Mapping[str, Sequence[str]], held: Mapping[str, str], fixed: Mapping[str, str]
+) -> dict[str, str]:
     """The prompt and seed, of those that are free, with the most clips; the first of equals."""
     free = [name for name in ("prompt", "seed") if name in rest]
-    options = [tuple(_value(row, name) for name in free) for row, _, _ in found]
+    options: list[tuple[str, ...]] = [tuple(_value(row, name) for name in free) for row, _, _ in found]
     options = [
         option for option in dict.fromkeys(sorted(options))
         if all(held.get(name, value) == value for name, value in zip(free, option, strict=True))
@@ -162,7 +161,8 @@ def _shown(
 
     if not options:  # values that exist, but never together: the grid says "not run"
         return {name: held.get(name, rest[name][0]) for name in free}
-    return dict(zip(free, max(options, key=clips), strict=True)) if free else {}
+    most = max(options, key=clips)
+    return dict(zip(free, most, strict=True))
 
 
 def _fits(row: Row, wanted: Mapping[str, str]) -> bool:
