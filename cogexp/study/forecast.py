@@ -54,8 +54,8 @@ def forecast(
     runs = outputs / "runs"
     done = [] if force else [spec for spec in distinct if records.is_done(runs / spec.run_id)]
     finished = {spec.run_id for spec in done}
-    rest = [spec for spec in distinct if spec.run_id not in finished]
-    ordered = [rest[index] for index in order(rest)]
+    # All are ordered, and the done ones left out then: a second start goes on where the first one was.
+    ordered = [distinct[index] for index in order(distinct) if distinct[index].run_id not in finished]
     here = machine.gpu() if device.startswith("cuda") else None
     card = cards.of_machine(here) if here else None
     known = seen(records.load_many(outputs) if runs.is_dir() else [], outputs, here.name if here else None)

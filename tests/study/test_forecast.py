@@ -58,6 +58,21 @@ def test_the_same_setting_takes_what_it_took(tmp_path: Path) -> None:
     assert ahead.disk_gb == pytest.approx(2000 / 1e9)
 
 
+def test_a_second_start_goes_on_where_the_first_one_was(tmp_path: Path) -> None:
+    """What is done leaves a gap and moves nothing: half of a pair is done, and the other half is next."""
+    specs = [
+        run_spec(upscaler=name, seed=seed, prompt=prompt)
+        for name in ("lanczos", "none")
+        for seed in (0, 1)
+        for prompt in "ab"
+    ]
+    whole = [spec.run_id for spec in forecast(specs, tmp_path, device="cpu").specs]
+    finished(tmp_path, ALL, upscaler="lanczos", prompt="a")
+    rest = [spec.run_id for spec in forecast(specs, tmp_path, device="cpu").specs]
+    assert len(rest) == 7
+    assert rest == [run_id for run_id in whole if run_id in rest]
+
+
 def test_another_size_is_scaled_by_its_operations(tmp_path: Path) -> None:
     small = finished(tmp_path, ALL, size="256x144")
     large = run_spec(size="512x288")
