@@ -1,8 +1,8 @@
 """The nano world's CLIP: transformers' CLIPModel at 1.2M parameters, and its features.
 
-Its patches are embedded by a stack of strided convolutions instead of one, which learns shapes several times
-sooner (Xiao et al. 2021, "Early convolutions help transformers see better").
-It scores only this world. Frames are squeezed to 160x160, so that the whole picture is seen.
+Its patches are embedded by a stack of strided convolutions instead of one (Xiao et al. 2021, "Early
+convolutions help transformers see better"). It scores only this world. Frames are squeezed to 160x160, so
+that the whole picture is seen.
 """
 
 from __future__ import annotations

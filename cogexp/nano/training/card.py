@@ -106,7 +106,7 @@ else, and is no judge of the full-size models' quality.
 - Training from nothing: `python -m cogexp.nano.train all --plan gpu` (or `--plan cpu`), which resumes
   where it stopped; further from these weights: the same with `--from shipped`. Then
   `python -m cogexp.nano.train measure` and `python -m cogexp.nano.train ship`.
-- Figures are of the averaged weights, before their rounding to fp16.
+- Figures are of the weights before their rounding to fp16.
 
 {parts}
 

@@ -54,7 +54,7 @@ class ClipTask:
 
     def order(self, step: int, share: float) -> Order:
         """One worn frame of each scene, rendered at the native size or (cheaper, mostly) at half of it."""
-        width, height = HALF if step % 4 else NATIVE
+        width, height = HALF if step % 8 else NATIVE
         return Order(
             seed=self.seed * 10_000_019 + 3_000_000_000 + step,
             clips=self.plan.clip_batch,
