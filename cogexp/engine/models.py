@@ -74,7 +74,7 @@ class Models:
             self.free(name)
         if name not in self._held:
             log.info("loading %s of %s (%s, %s)", name, spec.model.name, spec.model.dtype, spec.model.weights)
-            loaded = load_part(name, spec.model, device)
+            loaded = load_part(name, spec.model, optimize.made_on(name, spec.optimization, device))
             notes: dict[str, str] = {}
             if isinstance(loaded, torch.nn.Module):
                 loaded.requires_grad_(False).eval()

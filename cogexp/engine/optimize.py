@@ -14,7 +14,7 @@ from cogexp.engine import attention, cast, lean_vae, offload, quantize
 from cogexp.engine.probe import OptimizationError, took_hold
 from cogexp.spec import OptimizationSpec, RunSpec
 
-__all__ = ["PART_FLAGS", "OptimizationError", "optimization_notes", "prepare", "set_tiling"]
+__all__ = ["PART_FLAGS", "OptimizationError", "made_on", "optimization_notes", "prepare", "set_tiling"]
 
 # Flags that are built into a held part: another value means loading it again.
 PART_FLAGS: dict[str, tuple[str, ...]] = {
@@ -46,6 +46,18 @@ def prepare(name: str, module: Any, flags: OptimizationSpec, device: str) -> tup
     if said := offload.place(name, module, flags, device):
         notes[f"optimization.offload.{name}"] = said
     return module, notes
+
+
+def made_on(name: str, flags: OptimizationSpec, device: str) -> str:
+    """Where the random weights of a part are made: on the device only when they will stay there as they are.
+
+    What is quantized, cast or offloaded may be too large for the device before it is.
+    """
+    narrowed = any(
+        getattr(flags, table[name]) != "none" for table in (CAST_FLAGS, QUANTIZE_FLAGS) if name in table
+    )
+    stays = flags.offload in offload.WHOLE and not offload.leaves(name, flags, device)
+    return device if stays and not narrowed else "cpu"
 
 
 def _layout(module: Any, flags: OptimizationSpec, device: str) -> dict[str, str]:

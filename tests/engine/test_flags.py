@@ -221,6 +221,27 @@ def test_parts_leave_the_device_after_they_computed(kind: str, leaving: tuple[st
         assert not offload.leaves(name, flags, "cpu")
 
 
+@pytest.mark.parametrize(
+    ("flags", "on_the_device"),
+    [
+        ({}, {"text_encoder", "transformer", "vae"}),
+        ({"offload": "text"}, {"transformer", "vae"}),
+        ({"offload": "model"}, set()),
+        ({"offload": "group-block"}, set()),
+        ({"quantize": "gguf-q8"}, {"text_encoder", "vae"}),
+        ({"text_cast": "fp8", "vae_cast": "fp8"}, {"transformer"}),
+    ],
+    ids=str,
+)
+def test_weights_that_will_not_stay_are_not_made_on_the_device(
+    flags: dict[str, Any], on_the_device: set[str]
+) -> None:
+    """Else 5b with random weights would need a card that holds it whole before it is made small."""
+    spec = spec_with(flags).optimization
+    made = {p: optimize.made_on(p, spec, "cuda") for p in ("text_encoder", "transformer", "vae")}
+    assert made == {part: "cuda" if part in on_the_device else "cpu" for part in made}
+
+
 def test_the_text_encoder_is_gone_before_denoising(monkeypatch: pytest.MonkeyPatch) -> None:
     """`on_device` with offload=text: there while the prompt is encoded, away afterwards."""
     spec = spec_with({"offload": "text"})
