@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from cogexp import tiles
-from cogexp.engine.decode import grid_of
 from cogexp.inspect.modules import build_meta
 from cogexp.spec import RunSpec
 from cogexp.tiles import SCALE, Tile
@@ -48,6 +47,8 @@ class TileMap:
 
 def tile_map(spec: RunSpec) -> TileMap:
     """The tiles that `enable_tiling()` with its defaults makes at this setting; with vae_tiling=edge ours."""
+    from cogexp.engine.decode import grid_of  # diffusers: not before there is something to inspect
+
     grid = grid_of(build_meta("vae", spec))
     edge = spec.optimization.vae_tiling == "edge"
     laid = tiles.layout("edge" if edge else True, spec.resolution.height, spec.resolution.width, grid)
