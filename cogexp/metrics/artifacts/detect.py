@@ -25,18 +25,18 @@ from cogexp.tiles import layout
 
 # Thresholds were fixed on development clips and are judged on others: see evaluate.py.
 DETECTORS: dict[str, Detector] = {
-    "shear": Detector(find=find_shear, usual=0.1, suspect=0.27, certain=0.36),
+    "shear": Detector(find=find_shear, usual=0.1, suspect=0.33, certain=0.45),
     "vertical_shear": Detector(find=find_vertical_shear, usual=0.12, suspect=0.6, certain=0.95),
-    "smear": Detector(find=find_smear, usual=0.1, suspect=0.36, certain=0.5),
+    "smear": Detector(find=find_smear, usual=0.16, suspect=0.5, certain=0.55),
     "duplicated_band": Detector(find=find_duplicated_band, usual=0.01, suspect=0.32, certain=0.5),
     "desync": Detector(find=find_desync, usual=0.28, suspect=1.6, certain=2.3),
-    "noise_band": Detector(find=find_noise_band, usual=0.32, suspect=0.9, certain=1.3),
+    "noise_band": Detector(find=find_noise_band, usual=0.32, suspect=1.2, certain=1.6),
     "stripes": Detector(find=find_stripes, usual=0.77, suspect=1.9, certain=2.2),
-    "seam": Detector(find=find_seam, usual=1.4, suspect=3.0, certain=3.7),
+    "seam": Detector(find=find_seam, usual=1.4, suspect=3.4, certain=3.9),
     "vertical_seam": Detector(find=find_vertical_seam, usual=1.23, suspect=2.5, certain=3.0),
     "grid": Detector(find=find_grid, usual=0.19, suspect=0.38, certain=0.48),
     "checkerboard": Detector(find=find_checkerboard, usual=0.34, suspect=1.1, certain=1.6),
-    "flicker": Detector(find=find_flicker, usual=0.0, suspect=0.5, certain=0.9),
+    "flicker": Detector(find=find_flicker, usual=0.0, suspect=1.1, certain=1.8),
     "freeze": Detector(find=find_freeze, usual=1.1, suspect=4.15, certain=4.5),
     "black": Detector(find=find_black, usual=0.0, suspect=0.5, certain=1.0),
 }

@@ -44,10 +44,12 @@ def slips(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     local = np.empty((t, h - 1, SEGMENTS), np.float32)
     for i, frame in enumerate(luma.astype(np.float32)):
         step = (frame[1:] - frame[:-1])[:, 1 : 1 + inner]
-        both = frame[1:] + frame[:-1]
-        gradient = (both[:, 2 : 2 + inner] - both[:, :inner]) * 0.25
-        shape = (h - 1, SEGMENTS, inner // SEGMENTS)
-        product = (gradient * step).reshape(shape).mean(2)
-        energy = (gradient * gradient).reshape(shape).mean(2)
-        local[i] = product / (energy + FLAT)
+        along = (frame[:, 2 : 2 + inner] - frame[:, :inner]) * 0.5
+        gradient = (along[1:] + along[:-1]) * 0.5
+        product = (gradient * step).reshape(h - 1, SEGMENTS, -1).mean(2)
+        energy = (gradient * gradient).reshape(h - 1, SEGMENTS, -1).mean(2)
+        own = (along * along).reshape(h, SEGMENTS, -1).mean(2) + FLAT
+        # A bar or a panel has no texture that could be displaced against the picture's.
+        alike = np.minimum(own[1:], own[:-1]) / np.maximum(own[1:], own[:-1])
+        local[i] = alike * product / (energy + FLAT)
     return local
