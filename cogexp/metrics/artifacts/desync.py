@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import Evidence, Finding, top_mean, worst_frames
+from cogexp.metrics.artifacts.evidence import Evidence, Finding, sampled, top_mean, worst_frames
 
 LAGS = (1, 2, 4, 8)
+FRAMES = 12  # are compared with others
 SEGMENTS, POINTS = 8, 128  # parts of the width; a row is looked at in so many points
 NOISE = 2.0  # squared levels: what compression leaves
 CAP = 4.0  # a part of the width cannot say more than this
@@ -31,10 +32,11 @@ def find_desync(evidence: Evidence) -> Finding:
         return Finding(raw=0.0)
     rows = cv2.resize(evidence.luma.reshape(t * h, w), (POINTS, t * h), interpolation=cv2.INTER_AREA)
     luma = rows.reshape(t, h, POINTS).astype(np.float32)
-    surprise = unexpected_steps(luma)
+    picked = sampled(t, FRAMES)
+    surprise = unexpected_steps(luma[picked])
     usual = usual_surprise(surprise)
     energy = parts(surprise * surprise)
-    gains = [lag_gain(luma, surprise, energy, usual, lag) for lag in signed_lags(t)]
+    gains = [lag_gain(luma, picked, surprise, energy, usual, lag) for lag in signed_lags(t)]
     by_lag = np.stack([top_mean(gain) for gain in gains])
     by_row = by_lag.max(0)
     y = int(np.argmax(by_row))
@@ -43,7 +45,7 @@ def find_desync(evidence: Evidence) -> Finding:
     return Finding(
         raw=raw,
         rows=(y, h - 1),
-        frames=worst_frames(gains[best][:, y], 0.6 * raw),
+        frames=tuple(int(picked[i]) for i in worst_frames(gains[best][:, y], 0.6 * raw)),
         profile=tuple(np.maximum(by_row, 0).tolist()),
     )
 
@@ -78,17 +80,18 @@ def usual_surprise(surprise: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def lag_gain(
     luma: NDArray[np.float32],
+    picked: NDArray[np.intp],
     surprise: NDArray[np.float32],
     energy: NDArray[np.float32],
     usual: NDArray[np.float32],
     lag: int,
 ) -> NDArray[np.float32]:
-    """(t, h): what the change since frame i - lag explains of the surprise at each row."""
+    """(picked, h): what the change since frame i - lag explains of the surprise at each row."""
     t, h, _ = luma.shape
-    source = np.arange(t) - lag
+    source = picked - lag
     valid = (source >= 0) & (source < t)
     change = np.zeros((int(valid.sum()), h, luma.shape[2]), np.float32)
-    change[:, 1:] = (luma[valid] - luma[source[valid]])[:, :-1]  # of the row above
+    change[:, 1:] = luma[picked[valid], :-1] - luma[source[valid], :-1]  # of the row above
     # |surprise|^2 - |surprise + change|^2
     explained = -parts(change * (2 * surprise[valid] + change))
     # At the edge of a panel the surprise is large and another frame explains little of it.
@@ -96,7 +99,7 @@ def lag_gain(
     sure = np.clip(explained / (usual[valid] + NOISE), -CAP, CAP)
     sure = np.where(sure > 0, sure * share, sure).mean(2)
     around = np.stack([np.roll(sure, k, axis=1) for k in AROUND])
-    gain = np.zeros((t, h), np.float32)
+    gain = np.zeros((len(picked), h), np.float32)
     gain[valid] = sure - np.maximum(np.quantile(around, QUANTILE, axis=0), 0.0)
     gain[:, :MARGIN] = gain[:, h - MARGIN :] = 0
     return gain
