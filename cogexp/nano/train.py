@@ -125,7 +125,7 @@ def plan_of(options: argparse.Namespace, device: torch.device) -> Plan:
     plan = PLANS[name]
     if options.entropy is not None:
         plan = replace(plan, entropy=options.entropy)
-    for key, pairs in (("minutes", options.budget), ("steps", options.steps)):
+    for key, pairs in (("steps", options.steps), ("minutes", options.budget)):
         for pair in pairs:
             part, _, number = pair.partition("=")
             if part not in PARTS or not number.replace(".", "", 1).isdigit():
@@ -133,8 +133,14 @@ def plan_of(options: argparse.Namespace, device: torch.device) -> Plan:
                 raise ValueError(
                     f"{option} must be PART=NUMBER, PART one of {', '.join(PARTS)}, got {pair!r}"
                 )
-            value = float(number) if key == "minutes" else int(float(number))
-            plan = replace(plan, **{part: replace(getattr(plan, part), **{key: value})})
+            schedule = getattr(plan, part)
+            # Whichever was asked for ends the part: a plan's minutes do not outlive `--steps`.
+            schedule = (
+                replace(schedule, minutes=float(number))
+                if key == "minutes"
+                else replace(schedule, steps=int(float(number)), minutes=None)
+            )
+            plan = replace(plan, **{part: schedule})
     return plan
 
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from cogexp.nano import clip, judge, weights
-from cogexp.nano.train import main
+from cogexp.nano.train import _parser, main, plan_of
 from cogexp.nano.training import adherence, card, checkpoint
 from cogexp.nano.training.ship import ship
 from cogexp.nano.world import Scene, caption, render
@@ -181,6 +181,13 @@ def test_moments_of_a_clip():
 def test_wrong_requests_are_refused(arguments, message, tmp_path, capsys):
     assert main([*arguments, "--folder", str(tmp_path), "--workers", "0", "--device", "cpu"]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_steps_and_budget_replace_the_plans_end():
+    plan = plan_of(_parser().parse_args(["vae", "--plan", "cpu", "--steps", "vae=7"]), torch.device("cpu"))
+    assert (plan.vae.steps, plan.vae.minutes) == (7, None)
+    words = ["all", "--plan", "cpu", "--budget", "vae=2.5", "--steps", "vae=7"]
+    assert plan_of(_parser().parse_args(words), torch.device("cpu")).vae.minutes == 2.5
 
 
 def test_scoring_without_weights_is_refused(tmp_path):
