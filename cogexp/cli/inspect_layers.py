@@ -24,8 +24,8 @@ KEYS = ("activations", "steps", "layers", "video", "probes")
 LIBRARIES = {"matplotlib": "matplotlib", "sklearn": "scikit-learn", "jinja2": "jinja2"}
 FEWEST_PROMPTS, MOST_PROMPTS = 100, 2000
 UNTRAINED = (
-    "These weights are random: every picture and figure shows what the architecture does to noise, and "
-    "nothing that a model has learned."
+    "These weights are random, all of them or those of some parts: pictures and figures of such parts show "
+    "what the architecture does to noise, and nothing that a model has learned."
 )
 
 
