@@ -30,7 +30,8 @@ class Attribution:
         decoding), "denoiser" (the fault is in both) or "unknown" (no fault, and nothing differs).
     rows, columns: (first, last) where the two decodings differ most, None when they agree.
     row_profile, column_profile: mean |difference| in levels by band of 8 rows, columns.
-    score: largest band over the level of the calm half, log; 0 when they agree. Larger means a clearer seam.
+    score: largest band over the level of the calm half, log; 0 when they agree
+        to a fraction of a level. Larger means a clearer seam.
     """
 
     cause: str
@@ -52,10 +53,11 @@ def attribute(native: Frames, redecoded: Frames, fps: float = 8.0) -> Attributio
     rows, row_score = changed_span(by_row)
     columns, column_score = changed_span(by_column)
     score = max(row_score, column_score)
-    if score == 0 and max(by_row) >= LEAST:
+    found = rows is not None or columns is not None
+    if not found and max(by_row) >= LEAST:
         rows = (0, native.shape[1] - 1)  # changed all over: still the decoder, though no line shows where
-    if score > 0 or max(by_row) >= LEAST:
-        cause = "decoder" if score > 0 or not persists(native, redecoded, fps) else "denoiser"
+    if found or max(by_row) >= LEAST:
+        cause = "decoder" if found or not persists(native, redecoded, fps) else "denoiser"
     else:
         cause = "denoiser" if persists(native, redecoded, fps) else "unknown"
     return Attribution(
@@ -85,14 +87,14 @@ def bands(values: NDArray[np.float32]) -> list[float]:
 def changed_span(profile: list[float]) -> tuple[tuple[int, int] | None, float]:
     """(first, last) row of the run of bands that stand out round the largest, and its log ratio.
 
-    None, 0 if none.
+    None if none stands out enough to be seen.
     """
     values = np.asarray(profile)
     calm = float(np.sort(values)[: max(1, len(values) // 2)].mean())
     usual = max(calm, LEAST / JUMP)
     peak = int(np.argmax(values))
     if values[peak] < max(JUMP * usual, LEAST):
-        return None, 0.0
+        return None, max(0.0, float(np.log(values[peak] / usual)))  # too faint to call, yet it ranks
     limit = max(0.5 * float(values[peak]), JUMP * usual)
     first = last = peak
     while first > 0 and values[first - 1] >= limit:
