@@ -18,7 +18,7 @@ from cogexp.attempt import Attempt
 from cogexp.engine.decode import InvalidFrames
 from cogexp.metrics import EvalClip, EvalClipBuilder, measure
 from cogexp.spec import RunSpec, UpscalerSpec
-from cogexp.store import Keys, Store, calibration_spec, text_key
+from cogexp.store import Keys, Store, calibration_key, calibration_spec, text_key
 from cogexp.terminal import Progress
 from cogexp.tiles import layout
 from cogexp.video import Writer
@@ -101,7 +101,7 @@ def _calibration(attempt: Attempt, store: Store, progress: Progress) -> list[flo
     if attempt.spec.optimization.cache != "magcache":
         return None
     spec = calibration_spec(attempt.spec, magcache.CALIBRATION_TEXT)
-    file = store.folder / "magcache" / f"{Keys.of(spec).denoise[:32]}.json"
+    file = store.folder / "magcache" / f"{calibration_key(spec)[:32]}.json"
     ratios = magcache.read(file)
     if ratios is None:
         embeddings = _embeddings(attempt, store, progress, spec)

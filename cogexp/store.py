@@ -37,7 +37,11 @@ class Keys:
 
     @classmethod
     def of(cls, spec: RunSpec) -> Keys:
-        """Keys of the stages of `spec`: only what can change a stage's result is in its key."""
+        """Keys of the stages of `spec`: what can change a stage's result, or what it costs, is in its key.
+
+        A stage that is used again brings its seconds and peaks along, so a flag that changes no number but
+        the cost (offload, lean_vae) is there too: else a run would pass off another's costs as its own.
+        """
         encode = {**_text(spec, spec.prompt.text), "negative": spec.prompt.negative}
         resolution = {
             "width": spec.resolution.width,
@@ -52,13 +56,13 @@ class Keys:
             "sampler": asdict(spec.sampler),
             "seed": spec.seed,
             "flags": [flags.layerwise_cast, flags.cache, flags.compile, flags.fuse_qkv, flags.channels_last],
-            **_changed(spec, "quantize", "attention", "split_cfg"),
+            **_changed(spec, "quantize", "attention", "split_cfg", "offload"),
             **(_changed(spec, "vae_cast") if spec.prompt.image else {}),  # the first frame is encoded
         }
         decode = {
             "denoise": denoise,
             "flags": [flags.vae_tiling],
-            **_changed(spec, "vae_cast"),  # lean_vae gives the same bits
+            **_changed(spec, "vae_cast", "lean_vae"),
         }
         return cls(encode=digest(encode), denoise=digest(denoise), decode=digest(decode))
 
@@ -78,9 +82,14 @@ def calibration_spec(spec: RunSpec, text: str) -> RunSpec:
     )
 
 
+def calibration_key(spec: RunSpec) -> str:
+    """The key of the ratios measured on `spec`: they depend on no flag that only moves weights."""
+    return Keys.of(replace(spec, optimization=replace(spec.optimization, offload="none"))).denoise
+
+
 def _text(spec: RunSpec, text: str) -> dict[str, Any]:
     model = {"format": FORMAT, "model": asdict(spec.model)}
-    return {**model, "text": text, **_changed(spec, "text_cast", "quantize_text")}
+    return {**model, "text": text, **_changed(spec, "text_cast", "quantize_text", "offload")}
 
 
 def _changed(spec: RunSpec, *flags: str) -> dict[str, bool | str]:

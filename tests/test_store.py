@@ -11,7 +11,7 @@ import torch
 
 from cogexp.build import build
 from cogexp.spec import OptimizationSpec, RunSpec, UpscalerSpec
-from cogexp.store import Keys, Store
+from cogexp.store import Keys, Store, calibration_key
 
 
 @pytest.fixture
@@ -32,7 +32,13 @@ def test_keys_depend_on_what_can_change_a_stage(spec: RunSpec) -> None:
     cached = Keys.of(dataclasses.replace(spec, optimization=OptimizationSpec(cache="pab")))
     assert cached.denoise != base.denoise
     offloaded = Keys.of(dataclasses.replace(spec, optimization=OptimizationSpec(offload="model")))
-    assert offloaded == base, "offloading moves weights, it changes no number"
+    assert offloaded.denoise != base.denoise, "the same numbers at another cost, which travels with them"
+    lean = Keys.of(dataclasses.replace(spec, optimization=OptimizationSpec(lean_vae=True)))
+    stock = Keys.of(dataclasses.replace(spec, optimization=OptimizationSpec()))
+    assert (lean.denoise, lean.decode != stock.decode) == (stock.denoise, True)
+    assert calibration_key(spec) == calibration_key(
+        dataclasses.replace(spec, optimization=dataclasses.replace(spec.optimization, offload="model"))
+    )
     other = Keys.of(dataclasses.replace(spec, prompt=dataclasses.replace(spec.prompt, text="a fox")))
     assert other.encode != base.encode
 

@@ -10,7 +10,6 @@ from cogexp.cli.pick import show
 from cogexp.spec import SpecError
 from cogexp.study import load, manifest, pick
 from cogexp.study.query import Query, read_query
-from cogexp.study.report import write_report
 from cogexp.terminal import Progress
 
 
@@ -31,6 +30,8 @@ def conclude(outputs: Path, study: str, progress: Progress) -> None:
     if find_spec("jinja2") is None:
         progress.say("no report without jinja2: pip install 'cogexp[report]'")
         return
+    from cogexp.study.report import write_report  # brings the video codecs: not for a request that is refused
+
     file = outputs / "reports" / manifest.file_of(outputs, study).with_suffix(".html").name
     try:
         for remark in write_report(outputs, file, query):
