@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cogexp import catalog, machine, rules
-from cogexp.checks import Section, known_keys, require_file
+from cogexp import build_parts, catalog, machine, rules
+from cogexp.checks import Section, known_keys
 from cogexp.choose import (
     choose_model,
     choose_optimization,
@@ -22,18 +22,12 @@ from cogexp.choose import (
     snap_size,
 )
 from cogexp.plan.preflight import MODES as PREFLIGHT_MODES
-from cogexp.plan.settings import AXES
 from cogexp.spec import (
-    FLAG_CHOICES,
     MetricsSpec,
     ModelSpec,
-    OptimizationSpec,
-    PromptSpec,
     ResolutionSpec,
     RunSpec,
-    SamplerSpec,
     SpecError,
-    UpscalerSpec,
     check_choice,
     check_range,
 )
@@ -42,7 +36,6 @@ TRACKING_MODES = ("auto", "online", "offline", "off")
 GROUPS = ("model", "resolution", "sampler", "optimization", "upscaler", "prompt", "metrics", "tracking")
 TOP_LEVEL = ("seed", "strict", "device", "outputs", "study", "force", "debug", "store_gb", "preflight")
 RESOLUTION_KEYS = ("width", "height", "frames", "fps")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,15 +79,15 @@ def build(config: Mapping[str, Any], *, needs_first_frame: bool = True) -> Reque
     settings = _settings(config, top)
     variant, model = _model(config, settings, resolved)
     resolution = _resolution(config, variant, strict, resolved, trained=model.weights != "random")
-    flags, automatic = _optimization(config, variant)
+    flags, automatic = build_parts.optimization(config, variant)
     spec = RunSpec(
         model=model,
         resolution=resolution,
-        sampler=_sampler(config, variant, resolved),
+        sampler=build_parts.sampler(config, variant, resolved),
         optimization=flags,
-        upscaler=_upscaler(config),
-        prompt=_prompt(config, variant, needs_first_frame),
-        metrics=_metrics(config, variant),
+        upscaler=build_parts.upscaler(config),
+        prompt=build_parts.prompt(config, variant, needs_first_frame),
+        metrics=build_parts.metrics(config, variant),
         seed=top.integer("seed", 0),
     )
     if variant.embedded:
@@ -104,7 +97,7 @@ def build(config: Mapping[str, Any], *, needs_first_frame: bool = True) -> Reque
             resolved["prompt"] = unknown
     if automatic:
         flags, resolved["optimization"] = choose_optimization(spec, automatic, settings.device)
-    elif _lean_is_open(config) and not flags.lean_vae and rules.decode_problem(spec):
+    elif build_parts.lean_is_open(config) and not flags.lean_vae and rules.decode_problem(spec):
         flags = replace(flags, lean_vae=True)
         resolved["optimization.lean_vae"] = f"true: diffusers cannot decode {resolution.name} whole"
     spec = replace(spec, optimization=flags)
@@ -123,7 +116,7 @@ def build_downloads(config: Mapping[str, Any]) -> tuple[ModelSpec, MetricsSpec, 
     """
     settings = build_settings(config)
     variant, model = _model(config, settings, {})
-    return model, _metrics(config, variant), settings
+    return model, build_parts.metrics(config, variant), settings
 
 
 def build_settings(config: Mapping[str, Any]) -> Settings:
@@ -235,122 +228,3 @@ def _resolution(
     if note := catalog.off_trained_grid(variant, width, height, frames) if trained else None:
         resolved["resolution"] = "; ".join(filter(None, (resolved.get("resolution"), note)))
     return resolution
-
-
-def _sampler(config: Mapping[str, Any], variant: catalog.Variant, resolved: dict[str, str]) -> SamplerSpec:
-    section = Section(config, "sampler", ("scheduler", "steps", "guidance", "dynamic_cfg"))
-    scheduler = section.text("scheduler", "auto")
-    if scheduler == "auto":
-        scheduler = variant.scheduler
-        resolved["sampler"] = f"{scheduler}: the authors' choice for {variant.name}"
-    dynamic = section.boolean_or_auto("dynamic_cfg")
-    return SamplerSpec(
-        scheduler=scheduler,
-        steps=section.integer_or_auto("steps", variant.steps),
-        guidance=section.number_or_auto("guidance", variant.guidance),
-        dynamic_cfg=variant.dynamic_cfg if dynamic is None else dynamic,
-    )
-
-
-def _lean_is_open(config: Mapping[str, Any]) -> bool:
-    """Whether the user left it to us which decoder it is."""
-    group = config.get("optimization", {})
-    return isinstance(group, Mapping) and group.get("lean_vae", "auto") == "auto"
-
-
-def _optimization(
-    config: Mapping[str, Any], variant: catalog.Variant
-) -> tuple[OptimizationSpec, tuple[str, ...]]:
-    """The flags, and which of them are automatic: those are at their defaults until the rest is known."""
-    group = config.get("optimization", {})
-    if isinstance(group, Mapping):
-        group = {"lean_vae": "auto", **group}
-    automatic = tuple(flag for flag in AXES if isinstance(group, Mapping) and group.get(flag) == "auto")
-    if automatic:
-        group = {flag: value for flag, value in group.items() if flag not in automatic}
-    section = Section({"optimization": group}, "optimization", tuple(FLAG_CHOICES))
-    values: dict[str, Any] = {}
-    for flag, choices in FLAG_CHOICES.items():
-        default = getattr(OptimizationSpec(), flag)
-        texts = tuple(choice for choice in choices if isinstance(choice, str))
-        if not isinstance(default, bool):
-            values[flag] = section.text(flag, default)
-        elif texts:
-            values[flag] = section.boolean_or_choice(flag, default, texts)
-        else:
-            values[flag] = section.boolean(flag, default)
-    if automatic == ("lean_vae",):
-        # Exact. It saves time on a CPU, where the embedded model runs; elsewhere it is asked for or planned.
-        values["lean_vae"], automatic = variant.embedded, ()
-    return OptimizationSpec(**values), automatic
-
-
-def _upscaler(config: Mapping[str, Any]) -> UpscalerSpec:
-    section = Section(config, "upscaler", ("name", "scale", "blend", "tile_px", "weights"))
-    weights = section.optional_text("weights")
-    spec = UpscalerSpec(
-        name=section.text("name", "none"),
-        scale=section.integer("scale", 4),
-        blend=section.number("blend", 0.0),
-        tile_px=section.integer("tile_px", 0),
-        weights=weights,
-    )
-    if spec.name == "none":
-        # `upscaler=none,esrgan upscaler.scale=2` is a natural sweep: the native job ignores the rest.
-        return UpscalerSpec(name="none", scale=1)
-    if spec.scale == 1:
-        raise SpecError(f"upscaler.scale must be 2 or 4 for upscaler={spec.name}, got 1; nearest: 2")
-    if weights and spec.name != "spandrel":
-        raise SpecError(
-            f"upscaler.weights is only for upscaler=spandrel, got upscaler={spec.name} with {weights!r}; "
-            f"nearest: upscaler=spandrel"
-        )
-    if weights:
-        file = require_file("upscaler.weights", weights, (".pth", ".pt", ".safetensors"))
-        return replace(spec, weights=file.path, weights_sha256=file.sha256)
-    return spec
-
-
-def _prompt(config: Mapping[str, Any], variant: catalog.Variant, needs_first_frame: bool) -> PromptSpec:
-    section = Section(config, "prompt", ("name", "text", "negative", "image"))
-    image = section.optional_text("image")
-    if variant.image_to_video and not image and needs_first_frame:
-        raise SpecError(
-            f"prompt.image must name the first frame for {variant.name} (image to video), got null; "
-            f"for example: prompt.image=first.png, or model={variant.name.removesuffix('-i2v')}"
-        )
-    if image and not variant.image_to_video:
-        raise SpecError(
-            f"prompt.image is only for image-to-video models, got model={variant.name} with {image!r}; "
-            f"nearest: model=cogvideox-5b-i2v"
-        )
-    file = require_file("prompt.image", image, IMAGE_SUFFIXES) if image else None
-    return PromptSpec(
-        name=section.text("name", "custom"),
-        text=section.text("text"),
-        negative=section.text("negative", ""),
-        image=file.path if file else None,
-        image_sha256=file.sha256 if file else None,
-    )
-
-
-def _metrics(config: Mapping[str, Any], variant: catalog.Variant) -> MetricsSpec:
-    from cogexp.metrics.names import resolve_names  # standard library only
-    from cogexp.nano import weights as nano_weights
-
-    section = Section(config, "metrics", ("names", "clip_model", "height", "batch"))
-    clip_model, own = section.text("clip_model", "auto"), nano_weights.CLIP_NAME
-    if clip_model == "auto":
-        here = variant.embedded and nano_weights.weight_file("clip").is_file()
-        clip_model = own if here else MetricsSpec().clip_model
-    elif clip_model == own and not variant.embedded:
-        raise SpecError(
-            f"metrics.clip_model={own} scores only the embedded model's world, got model={variant.name}; "
-            "nearest: metrics.clip_model=auto"
-        )
-    return MetricsSpec(
-        names=resolve_names(section.names("names")),
-        clip_model=clip_model,
-        height=section.integer("height", 288),
-        batch=section.integer("batch", 16),
-    )

@@ -14,6 +14,9 @@ from tests import browser as browsers
 os.environ["WANDB_MODE"] = "offline"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores: one thread each, in what they start too, so that frames are equal to the bit.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 for secret in ("WANDB_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
     os.environ.pop(secret, None)
 

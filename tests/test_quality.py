@@ -162,7 +162,7 @@ def test_the_command_runs_pairs_once_and_says_what_they_cost(
         assert 0.5 < cost["ssim"] < 1
         assert cost["speedup"] > 0
         assert cost["memory_gib"] > 0
-        assert set(cost["skipped"]) == {"lpips", "clip_score"}
+        assert set(cost["skipped"]) == {"lpips"}
     assert "attention layers skipped" in pab["took_hold"]["optimization.cache"]
     records = list((tmp_path / "runs").glob("*/record.json"))
     assert len(records) == 3  # one exact twin for both

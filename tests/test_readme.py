@@ -13,7 +13,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_ci_runs_the_readmes_test_command() -> None:
-    command = next(line for line in README.splitlines() if line.endswith(".venv/bin/pytest"))
+    command = next(line for line in README.splitlines() if ".venv/bin/pytest" in line)
     assert command in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
 

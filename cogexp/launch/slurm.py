@@ -50,9 +50,11 @@ class Options:
 class Share:
     """What one Slurm job does: its runs one after the other, in the folder that the sweep was started in."""
 
-    def __init__(self, requests: Sequence[Request], work: Work, since: float) -> None:
-        self.requests, self._work, self._since = list(requests), work, since
+    def __init__(self, requests: Sequence[Request], work: Work) -> None:
+        self.requests, self._work = list(requests), work
         self._folder = os.getcwd()
+        # Records of an earlier start, known by their stamp: two machines' clocks need not agree.
+        self._before = [_stamp(request) for request in self.requests]
 
     def __call__(self) -> int:
         """How many runs it did. Those with a record of this sweep are not done again."""
@@ -72,7 +74,8 @@ class Share:
 
     def left(self) -> list[Request]:
         """Runs that no record of this sweep tells of."""
-        return [request for request in self.requests if not _written(request, self._since)]
+        pairs = zip(self.requests, self._before, strict=True)
+        return [request for request, before in pairs if not _written(request, before)]
 
 
 def launch(requests: Sequence[Request], progress: Progress, options: Options, work: Work = execute) -> None:
@@ -84,8 +87,8 @@ def launch(requests: Sequence[Request], progress: Progress, options: Options, wo
     """
     check()
     logs = requests[0].settings.outputs / "slurm"
-    executor, since = _executor(options, logs), time.time()
-    shares = [Share(part, work, since) for part in deal(requests, options.tasks)]
+    executor = _executor(options, logs)
+    shares = [Share(part, work) for part in deal(requests, options.tasks)]
     while shares:
         jobs = [executor.submit(share) for share in shares]
         progress.say(
@@ -107,7 +110,7 @@ def launch(requests: Sequence[Request], progress: Progress, options: Options, wo
                 continue
             _lose(share, f"the {executor.cluster} job {job.job_id} ended: {_reason(job)}", "failed")
             if left[1:]:
-                again.append(Share(left[1:], work, since))
+                again.append(Share(left[1:], work))
         shares = again
 
 
@@ -179,11 +182,19 @@ def _reason(job: Any) -> str:
     return (lines[-1] if lines else str(job.state))[:300]
 
 
-def _written(request: Request, since: float) -> bool:
-    file = run_folder(request) / records.RECORD_FILE
+def _stamp(request: Request) -> int | None:
+    """When the run's record was last written (ns, by the clock of its file system), None without one."""
     try:
-        if file.stat().st_mtime < since - 1:
-            return False
-        return bool(records.read(file, per_frame=False))
+        return (run_folder(request) / records.RECORD_FILE).stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _written(request: Request, before: int | None) -> bool:
+    """Whether the run has a readable record that is not the one from `before`."""
+    if _stamp(request) in (None, before):
+        return False
+    try:
+        return bool(records.read(run_folder(request), per_frame=False))
     except (records.RecordError, OSError):
         return False

@@ -93,7 +93,7 @@ def test_shares_are_even_and_keep_latents_together(tmp_path: Path, tasks: int) -
 
 def test_what_slurm_takes_away_is_queued_again_and_goes_on(tmp_path: Path) -> None:
     jobs = requests(tmp_path, 2)
-    share = slurm.Share(jobs, work, since=0.0)
+    share = slurm.Share(jobs, work)
     finish(jobs[0])
     assert share.left() == jobs[1:]
     assert share.checkpoint().function is share
