@@ -94,7 +94,7 @@ def changed_span(profile: list[float]) -> tuple[tuple[int, int] | None, float]:
     usual = max(calm, LEAST / JUMP)
     peak = int(np.argmax(values))
     if values[peak] < max(JUMP * usual, LEAST):
-        return None, max(0.0, float(np.log(values[peak] / usual)))  # too faint to call, yet it ranks
+        return None, float(np.log(max(values[peak] / usual, 1.0)))  # too faint to call, yet it ranks
     limit = max(0.5 * float(values[peak]), JUMP * usual)
     first = last = peak
     while first > 0 and values[first - 1] >= limit:
