@@ -94,7 +94,7 @@ class EngineSource:
         """The parts on the device; the VAE tiles or not as the spec says."""
         with MODELS.on_device(names, self.spec, self.device) as found:
             if "vae" in names:
-                optimize.set_tiling(found[names.index("vae")], bool(self.spec.optimization.vae_tiling))
+                optimize.set_tiling(found[names.index("vae")], self.spec.optimization.vae_tiling)
             yield found
 
     def encode(self) -> dict[str, Tensor]:
