@@ -7,7 +7,6 @@ whatever happens: a setting that runs out of memory says so and how far it came.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -20,6 +19,7 @@ from cogexp import record as records
 from cogexp.plan import Plan, plan
 from cogexp.spec import RunSpec, SpecError, digest
 from cogexp.terminal import Progress, Silent
+from cogexp.whole import write_whole
 
 if TYPE_CHECKING:
     from cogexp.engine.meter import Meter
@@ -151,10 +151,7 @@ def spec_key(spec: RunSpec) -> dict[str, Any]:
 
 def write(measured: Bench, folder: Path) -> None:
     """bench.json, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    staged = folder / f"{FILE}.{os.getpid()}.tmp"
-    staged.write_text(json.dumps(measured.to_dict(), indent=1, allow_nan=False), encoding="utf-8")
-    os.replace(staged, folder / FILE)
+    write_whole(folder / FILE, json.dumps(measured.to_dict(), indent=1, allow_nan=False))
 
 
 def read(folder: Path) -> Bench | None:

@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sheet": set(),
     "terminal": set(),
     "tiles": set(),
+    "whole": set(),
     "machine": set(),
     "nano": {"video", "spec"},
     # second
@@ -34,11 +35,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "provenance": set(),
     "record": {"provenance", "spec"},
     "store": {"spec"},
-    "engine": {"spec", "catalog", "video", "nano", "tiles"},
+    "engine": {"spec", "catalog", "video", "nano", "tiles", "whole"},
     # fourth
     "tracking": {"provenance", "record"},
     # order.py and forecast.py say what a study will compute and how long that takes
-    "study": {"record", "sheet", "spec", "store", "plan", "catalog", "machine", "video"},
+    "study": {"record", "sheet", "spec", "store", "plan", "catalog", "machine", "video", "whole"},
     "attempt": {"provenance", "record", "spec", "engine", "tracking"},
     "stages": {
         "attempt",
@@ -53,9 +54,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "video",
         "record",
     },
-    "inspect": {"engine", "nano", "catalog", "sheet", "spec", "terminal", "tiles", "video"},
+    "inspect": {"engine", "nano", "catalog", "sheet", "spec", "terminal", "tiles", "video", "whole"},
     "pictures": {"attempt", "stages", "metrics", "sheet", "terminal"},
-    "bench": {"attempt", "engine", "plan", "provenance", "record", "spec", "terminal"},
+    "bench": {"attempt", "engine", "plan", "provenance", "record", "spec", "terminal", "whole"},
     "quality": {"metrics", "record", "spec", "store", "video"},
     "run": {"attempt", "pictures", "stages", "record", "spec", "store", "machine", "terminal", "tracking"},
     "explain": {

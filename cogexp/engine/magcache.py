@@ -8,7 +8,6 @@ CogVideoX. Here they are measured in one exact clip of a fixed prompt and kept.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from cogexp.whole import write_whole
 
 CALIBRATION_TEXT = "a dog runs through a meadow, the camera follows"
 
@@ -62,7 +63,4 @@ def read(file: Path) -> list[float] | None:
 
 def write(file: Path, ratios: list[float], about: dict[str, Any]) -> None:
     """Keep the ratios with what they were measured on; whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    staged = file.with_suffix(f".{os.getpid()}.tmp")
-    staged.write_text(json.dumps({**about, "ratios": ratios}, indent=1, allow_nan=False), encoding="utf-8")
-    os.replace(staged, file)
+    write_whole(file, json.dumps({**about, "ratios": ratios}, indent=1, allow_nan=False))

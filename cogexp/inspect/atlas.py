@@ -7,7 +7,6 @@ page through escaping only.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from cogexp.inspect.tables import Table
 from cogexp.inspect.watched import Activations
 from cogexp.terminal import Progress, Silent
 from cogexp.video import Writer
+from cogexp.whole import write_whole
 
 PAGE = Path(__file__).parent / "page"
 PICTURES = "pictures"
@@ -84,9 +84,9 @@ def write_atlas(
         advance(len(kinds) + 1)
     with Writer(folder / "clip.mp4", fps) as file:
         file.write(found.frames)
-    _write(folder / "numbers.json", json.dumps(numbers(found, layers), allow_nan=False, indent=1))
+    write_whole(folder / "numbers.json", json.dumps(numbers(found, layers), allow_nan=False, indent=1))
     page = folder / "index.html"
-    _write(page, _render(found, drawn, title=title, facts=facts, warnings=warnings, tables=tables))
+    write_whole(page, _render(found, drawn, title=title, facts=facts, warnings=warnings, tables=tables))
     return Atlas(folder=folder, page=page, pictures=tuple(drawn))
 
 
@@ -121,12 +121,6 @@ def numbers(found: Activations, layers: Measured | None) -> dict[str, Any]:
         ],
         "text_layers": layers.plain() if layers else None,
     }
-
-
-def _write(path: Path, text: str) -> None:
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    staged.write_text(text, encoding="utf-8")
-    staged.replace(path)
 
 
 def _render(

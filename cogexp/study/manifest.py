@@ -7,7 +7,6 @@ not have it. Here every study lists all of its runs.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from cogexp.record import Record
 from cogexp.spec import SpecError, digest
+from cogexp.whole import write_whole
 
 FOLDER = "studies"
 
@@ -41,11 +41,8 @@ def write(outputs: Path, manifest: Manifest) -> Manifest:
     runs = tuple(dict.fromkeys([*(before.runs if before else ()), *manifest.runs]))
     pick = manifest.pick or (before.pick if before else ())
     file = file_of(outputs, manifest.study)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    staged = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     text = json.dumps({"study": manifest.study, "runs": runs, "pick": pick}, ensure_ascii=False, indent=1)
-    staged.write_text(text + "\n", encoding="utf-8")
-    staged.replace(file)
+    write_whole(file, text + "\n")
     return Manifest(study=manifest.study, runs=runs, pick=pick)
 
 

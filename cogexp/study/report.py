@@ -7,7 +7,6 @@ Prompts and errors reach the page as JSON and text nodes only, never as markup.
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -20,6 +19,7 @@ from cogexp.study.report_data import page_data, runs_of
 from cogexp.study.report_media import Media
 from cogexp.study.table import Study, load
 from cogexp.study.words import digits, label
+from cogexp.whole import write_whole
 
 PAGE = Path(__file__).parent / "page"
 SCRIPTS = ("table.js", "step.js", "grid.js", "compare.js", "details.js")
@@ -50,13 +50,9 @@ def write_report(
     data = page_data(study, choice, runs_of(study, folder), media)
     data["grid"] = {"row": grid.rows, "column": grid.columns, "fixed": dict(grid.fixed)} if grid else {}
     html = render(study, choice, why, data)
-    staged = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        staged.write_text(html, encoding="utf-8")
-        staged.replace(file)
+        write_whole(file, html)
     except OSError as error:
-        staged.unlink(missing_ok=True)
         raise SpecError(f"FILE must be writable, got {str(file)!r}: {error.strerror or error}") from None
     remarks = [] if find_spec(PLOTTED) else ["no plots without plotly: pip install 'cogexp[report]'"]
     return [*remarks, *media.unreadable]

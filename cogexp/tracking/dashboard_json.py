@@ -14,10 +14,7 @@ def workspace_json(found: Any) -> str:
     """
     from wandb_workspaces.workspaces import internal
 
-    text: str = found._to_model().model_dump_json(by_alias=True, exclude_none=True, indent=2)
-    again = internal.View.model_validate_json(text)
-    type(found)._from_model(again)
-    return text
+    return _read_back(found, internal.View)
 
 
 def report_json(found: Any) -> str:
@@ -28,9 +25,13 @@ def report_json(found: Any) -> str:
     """
     from wandb_workspaces.reports.v2 import internal
 
+    return _read_back(found, internal.ReportViewspec)
+
+
+def _read_back(found: Any, model: Any) -> str:
+    """What W&B would store of `found`, once `model` and its own class have read it again."""
     text: str = found._to_model().model_dump_json(by_alias=True, exclude_none=True, indent=2)
-    again = internal.ReportViewspec.model_validate_json(text)
-    type(found)._from_model(again)
+    type(found)._from_model(model.model_validate_json(text))
     return text
 
 
