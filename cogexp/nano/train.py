@@ -2,7 +2,8 @@
 
 Every part resumes from its checkpoint, so a long training can be done in pieces with `--minutes`. With
 `--from shipped` parts without a checkpoint begin with the package's weights: `dit --from shipped` trains the
-denoiser on the shipped VAE, `vae --from shipped` trains that VAE further.
+denoiser on the shipped VAE, `vae --from shipped` trains that VAE further. On a CPU start one process a core:
+`torchrun --nproc-per-node 2 -m cogexp.nano.train dit --plan cpu --threads 1 --compile`.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         "--workers", type=int, help="rendering processes (default: the cores but one; 0: none)"
     )
     parser.add_argument("--threads", type=int, help="torch's CPU threads")
+    parser.add_argument("--compile", action="store_true", help="compile the denoiser's blocks")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save-every", type=float, default=300.0, metavar="SECONDS")
     parser.add_argument("--evaluate-every", type=float, default=600.0, metavar="SECONDS")
@@ -145,16 +147,20 @@ def plan_of(options: argparse.Namespace, device: torch.device) -> Plan:
 
 
 def _train(options: argparse.Namespace, device: torch.device) -> int:
+    from cogexp.nano.training import ranks
     from cogexp.nano.training.renderer import Renderer
 
     plan = plan_of(options, device)
     parts = PARTS if options.what == "all" else (options.what,)
-    workers = options.workers if options.workers is not None else max((os.cpu_count() or 2) - 1, 1)
+    world = ranks.join()
+    spare = max((os.cpu_count() or 2) - 1, 1) if world.size == 1 else 0
+    workers = options.workers if options.workers is not None else spare
     deadline = time.monotonic() + options.minutes * 60 if options.minutes else float("inf")
-    if options.resume_from:
+    if world.first and options.resume_from:
         _begin_with(options.resume_from, options.folder)
-    if options.begin_from == "shipped":
+    if world.first and options.begin_from == "shipped":
         _begin_from_shipped(options.folder)
+    world.wait()
     with Renderer(workers) as renderer:
         for part in parts:
             if time.monotonic() >= deadline:
@@ -192,28 +198,34 @@ def _train_part(
     renderer: Renderer,
     deadline: float,
 ) -> None:
-    from cogexp.nano.training import checkpoint, commands, ship, tasks
+    from cogexp.nano.training import checkpoint, commands, latents, ranks, ship, tasks
+    from cogexp.nano.training.dit import DitTask
     from cogexp.nano.training.loop import train
 
-    folder = options.folder / part
+    folder, world = options.folder / part, ranks.join()
     task = tasks.build(part, plan, options.seed, device, options.folder)
+    if options.compile and isinstance(task, DitTask):
+        task.compile()
+    source = latents.keeper(task, options.folder) if isinstance(task, DitTask) and plan.kept else renderer
     early = ship.UNDERTRAINED_AT if part == "dit" and not (options.folder / "dit-early").exists() else None
     pauses = (early, None) if early is not None else (None,)
     for pause_at in pauses:
         progress = train(
             task,
             folder,
-            renderer,
+            source,
             seconds=deadline - time.monotonic(),
             save_every=options.save_every,
             evaluate_every=options.evaluate_every,
             pause_at=pause_at,
             about=_about(options, plan, device),
         )
-        if pause_at is not None and task.schedule.share(progress) >= pause_at:
+        if world.first and pause_at is not None and task.schedule.share(progress) >= pause_at:
             ship.keep_early(options.folder)
         if time.monotonic() >= deadline:
             break
+    if not world.first:
+        return
     if part == "vae":
         tasks.write_scaling(plan, options.folder, device)
     if options.compact:

@@ -21,6 +21,8 @@ FOLDER = Path(__file__).parent / "weights"
 # The parts with weights that make a clip. The scorer (clip.safetensors) has its own loader.
 PARTS = ("text_encoder", "transformer", "vae")
 COMPONENTS = ("tokenizer", *PARTS, "scheduler")
+# Which weights: the trained ones, seeded random ones, or an early denoiser with the trained VAE.
+KINDS = ("pretrained", "random", "undertrained")
 CLIP_NAME = "cogexp/nano-clip"  # the scorer, as it stands beside its scores
 
 
@@ -49,32 +51,23 @@ def trained(folder: Path = FOLDER) -> bool:
 
 
 def notice(folder: Path = FOLDER) -> str | None:
-    """One line that says what of the embedded model is not trained yet; None when all of it is."""
-    parts = trained_parts(folder)
-    if parts == PARTS:
-        return None
-    if not parts:
-        return "the embedded model is not trained yet: seeded random weights"
-    rest = " and ".join(part.replace("_", " ") for part in reversed(PARTS) if part not in parts)
-    return f"the embedded model's {', '.join(parts)} is trained, its {rest} not yet: seeded random weights"
+    """One line that says that the embedded model is not trained yet; None when all of it is."""
+    return None if trained(folder) else "the embedded model is not trained yet: seeded random weights"
 
 
-def fingerprint(folder: Path = FOLDER, *, undertrained: bool = False) -> str:
+def fingerprint(folder: Path = FOLDER, kind: str = "pretrained") -> str:
     """What the model is, for identities and store keys.
 
-    'random-<seed>-v<n>' without weights, 'nano-<hash>-v<n>' with all of them, 'nano-vae-<hash>-random-...'
-    while only some parts are trained; the hash is of the files in use.
+    'nano-<hash>-v<n>', the hash of the files in use; 'random-<seed>-v<n>' for random weights, and where not
+    every part has trained ones.
     """
-    random = f"random-{RANDOM_SEED}-v{ARCH_VERSION}"
-    parts = trained_parts(folder)
-    if not parts:
-        return random
-    files = [weight_file(part, folder) for part in parts]
-    if undertrained and parts == PARTS and undertrained_file(folder).is_file():
+    if kind == "random" or not trained(folder):
+        return f"random-{RANDOM_SEED}-v{ARCH_VERSION}"
+    files = [weight_file(part, folder) for part in PARTS]
+    if kind == "undertrained":
         files.append(undertrained_file(folder))
     digests = "".join(_file_digest(file) for file in files)
-    code = hashlib.sha256(digests.encode()).hexdigest()[:12]
-    return f"nano-{code}-v{ARCH_VERSION}" if parts == PARTS else f"nano-{'-'.join(parts)}-{code}-{random}"
+    return f"nano-{hashlib.sha256(digests.encode()).hexdigest()[:12]}-v{ARCH_VERSION}"
 
 
 def _file_digest(path: Path) -> str:
@@ -100,24 +93,29 @@ def metadata(part: str, folder: Path = FOLDER) -> dict[str, str]:
 
 
 def components(
-    which: Iterable[str] = COMPONENTS, folder: Path = FOLDER, *, undertrained: bool = False
+    which: Iterable[str] = COMPONENTS, folder: Path = FOLDER, *, kind: str = "pretrained"
 ) -> dict[str, Any]:
-    """The asked parts, float32 on the CPU, in eval mode, ready for CogVideoXPipeline.
+    """The asked parts of one of KINDS, float32 on the CPU, in eval mode, ready for CogVideoXPipeline.
 
-    `trained_parts` come from the shipped files, the others from the seeded random generator; `notice` says
-    which. `undertrained` takes the early denoiser and its text encoder. Raises ValueError for an unknown
-    part, FileNotFoundError when the weak model is asked for and not shipped.
+    Of 'pretrained', `trained_parts` come from the shipped files and the others from the seeded random
+    generator. Raises ValueError for an unknown part or kind, FileNotFoundError when the weak model is asked
+    for and not shipped.
     """
     from cogexp.nano import arch
 
     names = arch.check_components(which)
-    if undertrained and not (trained(folder) and undertrained_file(folder).is_file()):
-        raise FileNotFoundError(f"{undertrained_file(folder)}: not shipped; use nano.undertrained=false")
-    usable = trained_parts(folder)
-    early = _undertrained_states(folder) if undertrained else {}
+    if kind not in KINDS:
+        raise ValueError(f"nano weights are {', '.join(KINDS)}, got {kind!r}")
+    usable = () if kind == "random" else trained_parts(folder)
+    early = _undertrained_states(folder) if kind == "undertrained" else {}
     parts = {name: load_part(name, folder, early.get(name)) for name in names if name in usable}
     rest = arch.build(RANDOM_SEED, [name for name in names if name not in usable])
     return {name: parts.get(name, rest.get(name)) for name in names}
+
+
+def undertrained_shipped(folder: Path = FOLDER) -> bool:
+    """Whether there is a weak model: an early denoiser means something only with the VAE of its latents."""
+    return trained(folder) and undertrained_file(folder).is_file()
 
 
 def _undertrained_states(folder: Path) -> dict[str, dict[str, Any]]:
@@ -126,10 +124,10 @@ def _undertrained_states(folder: Path) -> dict[str, dict[str, Any]]:
     from cogexp.nano.pack import unpack
 
     path = undertrained_file(folder)
-    if not path.is_file():
+    if not undertrained_shipped(folder):
         raise FileNotFoundError(f"{path}: not shipped; use nano.undertrained=false")
     states: dict[str, dict[str, Any]] = {}
-    for name, tensor in unpack(load_file(undertrained_file(folder))).items():
+    for name, tensor in unpack(load_file(path)).items():
         part, _, key = name.partition("/")
         states.setdefault(part, {})[key] = tensor
     return states

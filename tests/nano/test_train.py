@@ -41,10 +41,10 @@ def test_shipped_weights_make_a_clip(trained):
 def test_the_weak_model_is_small_and_another(trained):
     shipped = trained / "shipped"
     assert weights.undertrained_file(shipped).stat().st_size < 6e6
-    weak = weights.components(["transformer"], shipped, undertrained=True)["transformer"]
+    weak = weights.components(["transformer"], shipped, kind="undertrained")["transformer"]
     strong = weights.components(["transformer"], shipped)["transformer"]
     assert not torch.equal(weak.proj_out.weight, strong.proj_out.weight)
-    assert weights.fingerprint(shipped) != weights.fingerprint(shipped, undertrained=True)
+    assert weights.fingerprint(shipped) != weights.fingerprint(shipped, "undertrained")
 
 
 def test_the_whole_is_small_enough(trained):
@@ -71,7 +71,7 @@ def test_parts_are_shipped_one_by_one(trained, tmp_path):
     assert "| denoiser and text encoder | not trained yet | 0 | 0 | |" in text
     assert "`python -m cogexp.nano.train dit --from shipped`" in text
     assert weights.trained_parts(tmp_path / "shipped") == ("vae",)
-    assert "vae is trained" in weights.notice(tmp_path / "shipped")
+    assert "not trained yet" in weights.notice(tmp_path / "shipped")
     # The next part joins what is there.
     other = tmp_path / "other"
     shutil.copytree(trained / "clip", other / "clip")
@@ -195,7 +195,7 @@ def test_scoring_without_weights_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="nano CLIP is not trained"):
         clip.load_clip(tmp_path)
     with pytest.raises(FileNotFoundError, match="not shipped; use"):
-        weights.components(["vae"], tmp_path, undertrained=True)
+        weights.components(["vae"], tmp_path, kind="undertrained")
 
 
 def test_captions_of_held_out_scenes_differ():

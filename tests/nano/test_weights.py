@@ -74,28 +74,31 @@ def test_two_of_three_files_are_not_a_trained_model(tmp_path):
     assert weights.fingerprint(tmp_path) == "random-0-v3"
 
 
-def test_a_trained_vae_is_used_while_the_denoiser_is_still_random(tmp_path):
+def test_a_trained_vae_alone_is_loaded_but_makes_no_trained_model(tmp_path):
     built = _ship(tmp_path)
     assert weights.notice(tmp_path) is None
-    whole = weights.fingerprint(tmp_path)
     weights.weight_file("transformer", tmp_path).unlink()
     assert weights.trained_parts(tmp_path) == ("vae",)
     loaded, random = weights.components(folder=tmp_path), arch.build(weights.RANDOM_SEED, weights.PARTS)
     for part, source in (("vae", built), ("transformer", random), ("text_encoder", random)):
         pairs = zip(loaded[part].parameters(), source[part].parameters(), strict=True)
         assert all(torch.equal(a, b.half().float() if part == "vae" else b) for a, b in pairs), part
-    assert weights.notice(tmp_path) == (
-        "the embedded model's vae is trained, its transformer and text encoder not yet: seeded random weights"
+    assert "not trained yet" in weights.notice(tmp_path)
+    assert weights.fingerprint(tmp_path) == "random-0-v3"
+
+
+def test_random_weights_are_random_although_there_are_trained_ones(tmp_path):
+    _ship(tmp_path)
+    loaded, random = (
+        weights.components(weights.PARTS, tmp_path, kind="random"),
+        arch.build(weights.RANDOM_SEED, weights.PARTS),
     )
-    code = weights.fingerprint(tmp_path)
-    assert code.startswith("nano-vae-")
-    assert code.endswith("-random-0-v3")
-    assert code != whole
-    weights.weight_file("text_encoder", tmp_path).unlink()
-    assert weights.fingerprint(tmp_path) == code, "an unused file is no part of the model"
-    _ship(tmp_path, seed=4)
-    weights.weight_file("transformer", tmp_path).unlink()
-    assert weights.fingerprint(tmp_path) != code
+    for part in weights.PARTS:
+        pairs = zip(loaded[part].parameters(), random[part].parameters(), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs), part
+    assert weights.fingerprint(tmp_path, "random") == "random-0-v3" != weights.fingerprint(tmp_path)
+    with pytest.raises(ValueError, match="pretrained, random, undertrained"):
+        weights.components(kind="best")
 
 
 def test_a_file_that_does_not_fit_is_refused(tmp_path):

@@ -1,13 +1,14 @@
 """The loop that every part shares: batches, steps, an average of the weights, figures, checkpoints.
 
-Step k sees batch k and noise k, made from (seed, k) alone, so a resumed run repeats an uninterrupted one.
+Step k sees batch k and noise k, made from (seed, k) alone, so a resumed run repeats an uninterrupted one. Of
+several processes (ranks.py) each sees its own batch of step k.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,11 +18,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import nn
 
-from cogexp.nano.training import checkpoint
+from cogexp.nano.training import checkpoint, ranks
 from cogexp.nano.training.checkpoint import Tensors
 from cogexp.nano.training.muon import optimizer_of
 from cogexp.nano.training.orders import Batch, Order
-from cogexp.nano.training.renderer import Renderer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +72,13 @@ class Task(Protocol):
         """Held-out figures of the modules as they are."""
 
 
+class Source(Protocol):
+    """Where batches come from: a Renderer, or latents that were kept."""
+
+    def batches(self, orders: Iterable[Order]) -> Iterator[Batch]:
+        """One batch an order, in their order."""
+
+
 def generator(device: torch.device, *numbers: int) -> torch.Generator:
     """A generator for these numbers, the same on every call."""
     seed = 0
@@ -83,7 +90,7 @@ def generator(device: torch.device, *numbers: int) -> torch.Generator:
 def train(
     task: Task,
     folder: Path,
-    renderer: Renderer,
+    renderer: Source,
     *,
     seconds: float = math.inf,
     save_every: float = 300.0,
@@ -98,24 +105,24 @@ def train(
     """
     run = _Run(task, folder, console or Console(stderr=True))
     run.progress.about = {**run.progress.about, **(about or {})}
-    began = saved = evaluated = time.monotonic()
+    began = saved = evaluated = run.mark
     pause_at = None if pause_at is not None and task.schedule.share(run.progress) >= pause_at else pause_at
     if task.schedule.share(run.progress) >= 1.0:
         return run.progress
     with run.bar:
         for batch in renderer.batches(run.orders()):
             run.step(batch)
-            now = time.monotonic()
+            now = run.mark
             done = task.schedule.share(run.progress) >= 1.0
             out_of_time = now - began >= seconds
             if pause_at is not None and task.schedule.share(run.progress) >= pause_at:
                 break
             if now - evaluated > evaluate_every and not (done or out_of_time):
                 run.evaluate()
-                evaluated = time.monotonic()
+                evaluated = run.mark
             if now - saved > save_every and not (done or out_of_time):
                 run.save()
-                saved = time.monotonic()
+                saved = run.mark
             if done or out_of_time:
                 break
         run.evaluate()
@@ -128,6 +135,7 @@ class _Run:
 
     def __init__(self, task: Task, folder: Path, console: Console) -> None:
         self.task, self.folder, self.console = task, folder, console
+        self.world = ranks.join()
         for module in task.modules.values():
             module.to(task.device).train().requires_grad_(True)
         self.optimizer = optimizer_of(task)
@@ -137,10 +145,11 @@ class _Run:
             checkpoint.load_into(folder, task.modules, self.average, self.optimizer)
         self.progress.device = _device_name(task.device)
         self.recent: list[dict[str, torch.Tensor]] = []
-        self.mark = time.monotonic()
+        self.mark = self.world.agree(time.monotonic())
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal,
+            TimeElapsedColumn(), TimeRemainingColumn(), console=console,
+            disable=not (console.is_terminal and self.world.first),
         )  # fmt: skip
         self.line = self.bar.add_task(task.name, total=1.0, figures="")
 
@@ -150,8 +159,12 @@ class _Run:
         while True:
             # With a time budget the share of a batch rendered ahead is that of now: near enough.
             ahead = checkpoint.Progress(step=step, seconds=self.progress.seconds)
-            yield self.task.order(first + step, self.task.schedule.share(ahead))
+            yield self.task.order(self._number(first + step), self.task.schedule.share(ahead))
             step += 1
+
+    def _number(self, step: int) -> int:
+        """Of this process's batch of a step: no two processes have the same."""
+        return step * self.world.size + self.world.rank
 
     def step(self, batch: Batch) -> None:
         """One optimizer step and one of the average."""
@@ -159,15 +172,16 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["gain"]
         with torch.autocast(self.task.device.type, torch.bfloat16, enabled=self.task.device.type == "cuda"):
-            losses = self.task.loss(self.progress.first_step + self.progress.step, batch)
+            losses = self.task.loss(self._number(self.progress.first_step + self.progress.step), batch)
         losses["loss"].backward()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.world.average_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._average()
         self.progress.step += 1
-        now = time.monotonic()
+        now = self.world.agree(time.monotonic())
         self.progress.seconds += now - self.mark
         self.mark = now
         self.recent.append({name: value.detach() for name, value in losses.items()})
@@ -199,7 +213,7 @@ class _Run:
         text = " ".join(f"{name} {value:.4g}" for name, value in figures.items())
         share = self.task.schedule.share(self.progress)
         self.bar.update(self.line, completed=share, figures=f"step {self.progress.step} {text}")
-        if not self.console.is_terminal:
+        if not self.console.is_terminal and self.world.first:
             minutes = self.progress.seconds / 60
             self.console.print(
                 f"{self.task.name} {share:4.0%} step {self.progress.step} {minutes:.1f} min {text}",
@@ -210,6 +224,12 @@ class _Run:
         """Held-out figures of the averaged weights; the live ones come back afterwards."""
         if self.recent:
             self._report()
+        if self.world.first:
+            self._evaluate()
+        # The time of an evaluation is not the training's: a budget of steps must not depend on it.
+        self.mark = self.world.agree(time.monotonic())
+
+    def _evaluate(self) -> None:
         live = {name: tensor.clone() for name, tensor in checkpoint.flat(self.task.modules).items()}
         checkpoint.fill_modules(self.task.modules, self.average)
         for module in self.task.modules.values():
@@ -221,13 +241,12 @@ class _Run:
             module.train()
         self.progress.note(figures)
         self._say(figures)
-        # The time of an evaluation is not the training's: a budget of steps must not depend on it.
-        self.mark = time.monotonic()
 
     def save(self) -> None:
         """The checkpoint, replaced as a whole."""
-        checkpoint.save(self.folder, self.task.modules, self.average, self.optimizer, self.progress)
-        self.mark = time.monotonic()
+        if self.world.first:
+            checkpoint.save(self.folder, self.task.modules, self.average, self.optimizer, self.progress)
+        self.mark = self.world.agree(time.monotonic())
 
 
 def _device_name(device: torch.device) -> str:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from cogexp.nano.training import ranks
+from cogexp.nano.training.ranks import World
+
 if TYPE_CHECKING:
     from cogexp.nano.training.loop import Task
 
@@ -44,31 +47,39 @@ class Muon(torch.optim.Optimizer):
     Each group has 'lr' and 'weight_decay'. Muon's step is scaled by sqrt(max(1, rows/columns)).
     """
 
-    def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
+    def __init__(self, groups: Iterable[dict[str, Any]], world: World = World()) -> None:  # noqa: B008
+        self.world = world
         super().__init__(groups, {"lr": 1e-3, "weight_decay": 0.0, "orthogonal": False})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
         """One step of every group; parameters without a gradient stay."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
+            trained = [p for p in group["params"] if p.grad is not None]
+            for parameter in trained:
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                if group["orthogonal"]:
-                    self._muon(parameter, group["lr"])
-                else:
+            if group["orthogonal"]:
+                self._muon(trained, group["lr"])
+            else:
+                for parameter in trained:
                     self._adam(parameter, group["lr"])
 
-    def _muon(self, parameter: torch.Tensor, rate: float) -> None:
-        state = self.state[parameter]
-        if not state:
-            state["momentum"] = torch.zeros_like(parameter)
-        momentum = state["momentum"].lerp_(parameter.grad, 1 - _MOMENTUM)
-        # Nesterov: look one step ahead.
-        update = orthogonalized(torch.lerp(parameter.grad, momentum, _MOMENTUM))
-        columns = parameter[0].numel()
-        parameter.add_(update, alpha=-rate * max(1.0, len(parameter) / columns) ** 0.5)
+    def _muon(self, parameters: list[torch.Tensor], rate: float) -> None:
+        """Each process makes every n-th update, which the others get from it."""
+        owners = [index % self.world.size for index in range(len(parameters))]
+        updates = []
+        for owner, parameter in zip(owners, parameters, strict=True):
+            state = self.state[parameter]
+            if not state:
+                state["momentum"] = torch.zeros_like(parameter)
+            momentum = state["momentum"].lerp_(parameter.grad, 1 - _MOMENTUM)
+            # Nesterov: look one step ahead.
+            ahead = torch.lerp(parameter.grad, momentum, _MOMENTUM)
+            updates.append(orthogonalized(ahead) if owner == self.world.rank else ahead)
+        self.world.share_out(owners, updates)
+        for parameter, update in zip(parameters, updates, strict=True):
+            columns = parameter[0].numel()
+            parameter.add_(update, alpha=-rate * max(1.0, len(parameter) / columns) ** 0.5)
 
     def _adam(self, parameter: torch.Tensor, rate: float) -> None:
         state = self.state[parameter]
@@ -105,5 +116,5 @@ def optimizer_of(task: Task) -> torch.optim.Optimizer:
         groups.append(
             {"params": inside, "weight_decay": task.weight_decay / gain, "gain": gain, "orthogonal": True}
         )
-        return Muon(groups)
+        return Muon(groups, ranks.join())
     return torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98), fused=task.device.type == "cuda")

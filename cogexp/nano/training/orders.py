@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 
 from cogexp.nano.world import Scene, Stage, caption, sample_scene, vary
 from cogexp.nano.world.grammar import CHOICES, OMITTABLE, actions_of
+
+if TYPE_CHECKING:
+    import torch
 
 # Clips are nine frames long wherever nothing else is said.
 CLIP_FRAMES = 9
@@ -24,7 +28,8 @@ class Order:
 
     width, height: the rendered size; look: the size returned, (0, 0) for as rendered. wear: 0..1, how much
     blur and noise are added, so that a scorer is not thrown by a generated clip's softness.
-    crop: (height, width) of `cuts` pieces of each clip, (0, 0) for the whole picture.
+    crop: (height, width) of `cuts` pieces of each clip, (0, 0) for the whole picture. Of kept latents it is
+    in latents, and the clips are shared out among the `cuts` windows.
     """
 
     seed: int
@@ -52,12 +57,27 @@ class Order:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Piece:
+    """One window of some clips' latents, the same for all: latents (b, f, 16, h, w).
+
+    animals: (b, f, h, w), the share of each latent's pixels that animals cover. at: row and column of the
+    window in the whole, whole: rows and columns of that.
+    """
+
+    latents: torch.Tensor
+    animals: torch.Tensor
+    at: tuple[int, int]
+    whole: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch:
-    """pixels: uint8 (clips, frames, height, width, 3)."""
+    """pixels: uint8 (clips, frames, height, width, 3); none where latents are kept (latents.Keeper)."""
 
     pixels: NDArray[np.uint8]
     captions: tuple[str, ...]
     scenes: tuple[Scene, ...]
+    pieces: tuple[Piece, ...] = ()
 
 
 def scenes_of(order: Order) -> tuple[Scene, ...]:

@@ -11,7 +11,8 @@ from cogexp.nano.training.loop import Schedule
 class Look:
     """A share of the training: until `until` (0..1), batches of `batch` at one of `sizes` (width, height).
 
-    crop: (frames, height, width) cut from each clip, (0, 0, 0) for the whole; cuts: how many a clip.
+    crop: (frames, height, width) cut from each clip, (0, 0, 0) for the whole; cuts: how many a clip. For the
+    denoiser: latent rows and columns of a window, all frames; `cuts` windows share the batch.
     """
 
     until: float
@@ -34,9 +35,11 @@ class Plan:
     judge_batch: int
     dit: Schedule
     dit_looks: tuple[Look, ...]
-    # How many noises a clip is shown with in one step: encoding it is the dear part on a CPU.
+    # How many noises a clip is shown with in one step.
     dit_noises: int
     held_out_clips: int
+    # How many clips of each size the denoiser sees, encoded once and kept; none: fresh clips at each step.
+    kept: tuple[tuple[tuple[int, int], int], ...] = ()
 
 
 NATIVE, HALF, MEDIUM, LARGE = (512, 288), (256, 144), (384, 224), (720, 480)
@@ -83,13 +86,19 @@ PLANS: dict[str, Plan] = {
         clip_batch=64,
         judge=Schedule(steps=6000, peak=1e-3),
         judge_batch=32,
-        dit=Schedule(steps=16000, peak=1.0e-3, warmup=200),
-        dit_looks=(
-            Look(until=0.50, batch=4, sizes=(HALF,)),
-            Look(until=1.00, batch=1, sizes=(NATIVE, NATIVE, NATIVE, HALF)),
+        # In minutes of two processes of one core each.
+        dit=Schedule(
+            steps=2000, minutes=90, peak=2e-3, muon=0.02, warmup=50, cooldown=0.35, average_decay=0.99
         ),
-        dit_noises=4,
+        # Windows of 18x32 latents everywhere: as many tokens as a whole clip at half the size.
+        dit_looks=(
+            Look(until=0.45, batch=8, sizes=(HALF,), crop=(0, 18, 32), cuts=2),
+            Look(until=0.82, batch=8, sizes=(NATIVE, NATIVE, NATIVE, HALF), crop=(0, 18, 32), cuts=2),
+            Look(until=1.00, batch=2, sizes=(NATIVE,)),
+        ),
+        dit_noises=1,
         held_out_clips=4,
+        kept=((HALF, 1600), (NATIVE, 512)),
     ),
     "tiny": Plan(
         entropy=0.0,

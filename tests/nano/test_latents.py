@@ -1,0 +1,118 @@
+"""Kept latents: encoded once, found again, cut to windows that know where they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cogexp.nano import arch
+from cogexp.nano.training import latents
+from cogexp.nano.training.dit import DitTask, rotary, window_rotary
+from cogexp.nano.training.orders import Order
+from cogexp.nano.training.plans import PLANS, Look
+from cogexp.nano.world import Scene
+
+CPU = torch.device("cpu")
+SIZE = (96, 64)
+
+
+def _encode(clips):
+    """Stands for a VAE: the mean brightness of every 8x8 pixels, in 16 channels."""
+    small = torch.from_numpy(clips[:, [0, 1, 5]]).float().mean(-1) / 255
+    return torch.nn.functional.avg_pool2d(small, 8)[:, :, None].repeat(1, 1, 16, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kept")
+    assert list(latents.fill(folder, SIZE, 20, entropy=0.0, seed=3, encode=_encode)) == [16, 32]
+    return folder
+
+
+def test_animals_are_found_where_they_are():
+    clip, animals = latents.render_pair(Scene(count="three", animal="bear"), (256, 144), 1, 0.0)
+    assert clip.shape == (9, 144, 256, 3)
+    assert animals.shape == (3, 18, 32)
+    assert animals[:, :6].max() == 0, "no bear walks in the sky"
+    assert 0.03 < (animals > 127).mean() < 0.5
+
+
+def test_what_is_there_is_not_made_again(kept):
+    def refuse(clips):
+        raise AssertionError("encoded a second time")
+
+    assert list(latents.fill(kept, SIZE, 32, entropy=0.0, seed=3, encode=refuse)) == [16, 32]
+    found = latents.load(kept, SIZE)
+    assert found.latents.shape == (32, 3, 16, 8, 12)
+    assert found.animals.shape == (32, 3, 8, 12)
+    assert len(found.scenes) == 32
+    assert not any(scene.held_out for scene in found.scenes)
+    assert latents.load(kept, (64, 64)) is None
+
+
+def test_processes_share_the_files(tmp_path):
+    for rank in (0, 1):
+        list(latents.fill(tmp_path, SIZE, 33, rank=rank, ranks=2, entropy=0.0, seed=3, encode=_encode))
+    assert len(list((tmp_path / "96x64").glob("*.safetensors"))) == 3
+
+
+def test_windows_are_pieces_of_the_whole(kept):
+    source = latents.Keeper(kept)
+    order = Order(seed=5, clips=6, width=96, height=64, crop=(4, 6), cuts=2)
+    batch = next(source.batches([order]))
+    whole = next(source.batches([replace(order, crop=(0, 0))]))
+    again = next(source.batches([order]))
+    assert batch.scenes == whole.scenes == again.scenes
+    assert [len(piece.latents) for piece in batch.pieces] == [3, 3]
+    for piece, full, twin in zip(batch.pieces, whole.pieces, again.pieces, strict=True):
+        (y, x), (rows, columns) = piece.at, piece.latents.shape[3:]
+        assert (rows, columns) == (4, 6)
+        assert y % latents.PATCH == x % latents.PATCH == 0
+        assert torch.equal(piece.latents, full.latents[..., y : y + 4, x : x + 6])
+        assert torch.equal(piece.animals, full.animals[..., y : y + 4, x : x + 6])
+        assert torch.equal(piece.latents, twin.latents)
+        assert full.at == (0, 0)
+
+
+def test_a_size_that_was_not_kept_is_named(kept):
+    with pytest.raises(FileNotFoundError, match="64x64: no latents"):
+        next(latents.Keeper(kept).batches([Order(seed=0, clips=1, width=64, height=64)]))
+
+
+def test_a_window_has_its_positions_in_the_whole():
+    latent = torch.zeros(1, 3, 16, 4, 6)
+    piece = latents.Piece(latents=latent, animals=latent[:, :, 0], at=(2, 4), whole=(36, 64))
+    for part, full in zip(window_rotary(piece, CPU), rotary(36, 64, 3, CPU), strict=True):
+        grid = full.view(3, 18, 32, -1)
+        expected = [grid[t, y, x] for t in range(3) for y in (1, 2) for x in (2, 3, 4)]
+        assert torch.equal(part, torch.stack(expected))
+
+
+def test_the_denoiser_trains_on_kept_latents(kept):
+    look = Look(until=1.0, batch=4, sizes=(SIZE,), crop=(0, 4, 6), cuts=2)
+    plan = replace(PLANS["tiny"], dit_looks=(look,), dit_noises=1)
+    task = DitTask(plan, 0, CPU, arch.build(0, ["vae"])["vae"])
+    batch = next(latents.Keeper(kept).batches([task.order(0, 0.0)]))
+    figures = task.loss(0, batch)
+    # The first prediction is zero, so the loss is the velocity's own mean square, weighted.
+    assert 0.3 < figures["loss"].item() < 2.0
+    calm = replace(batch, pieces=tuple(replace(p, animals=torch.zeros_like(p.animals)) for p in batch.pieces))
+    assert task.loss(0, calm)["loss"].item() != figures["loss"].item()
+    assert task.loss(0, batch)["loss"].item() == figures["loss"].item()
+
+
+def test_another_vae_has_another_folder():
+    one, two = (arch.build(seed, ["vae"])["vae"] for seed in (0, 1))
+    assert latents.digest(one) != latents.digest(two)
+    assert latents.digest(one) == latents.digest(arch.build(0, ["vae"])["vae"])
+
+
+def test_kept_latents_are_made_by_the_plan(tmp_path):
+    plan = replace(PLANS["tiny"], kept=((SIZE, 16),))
+    task = DitTask(plan, 0, CPU, arch.build(0, ["vae"])["vae"])
+    source = latents.keeper(task, tmp_path)
+    assert source.kept(SIZE).latents.shape == (16, 3, 16, 8, 12)
+    assert np.isfinite(source.kept(SIZE).latents.float().numpy()).all()
