@@ -133,10 +133,14 @@ def config_of(spec: RunSpec) -> dict[str, Any]:
         del plain[group][key]
     if spec.model.name == "nano":
         plain["model"]["revision"] = None
+    weak = spec.model.weights == "undertrained"
+    if weak:
+        plain["model"]["weights"] = "pretrained"
     plain["metrics"]["names"] = list(spec.metrics.names) or "none"
     # What does not decide the result is there with its defaults, so that it can be overridden.
     around = {
         "tracking": {"mode": "auto", "project": "cogexp", "entity": None},
+        "nano": {"undertrained": weak},
         "strict": True,
         "device": "auto",
         "outputs": "outputs",

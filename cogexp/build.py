@@ -23,6 +23,7 @@ from cogexp.choose import (
 )
 from cogexp.plan.preflight import MODES as PREFLIGHT_MODES
 from cogexp.spec import (
+    WEIGHTS,
     MetricsSpec,
     ModelSpec,
     ResolutionSpec,
@@ -35,6 +36,7 @@ from cogexp.spec import (
 TRACKING_MODES = ("auto", "online", "offline", "off")
 GROUPS = ("model", "resolution", "sampler", "optimization", "upscaler", "prompt", "metrics", "tracking")
 TOP_LEVEL = ("seed", "strict", "device", "outputs", "study", "force", "debug", "store_gb", "preflight")
+NANO_KEYS = ("undertrained",)
 RESOLUTION_KEYS = ("width", "height", "frames", "fps")
 
 
@@ -72,9 +74,9 @@ def build(config: Mapping[str, Any], *, needs_first_frame: bool = True) -> Reque
     Raises:
         SpecError: one or two lines that name the dotted key, the rule, the value and the nearest legal value.
     """
-    known_keys(config, "", GROUPS + TOP_LEVEL)
+    known_keys(config, "", (*GROUPS, "nano", *TOP_LEVEL))
     resolved: dict[str, str] = {}
-    top = Section(config, "", TOP_LEVEL, groups=GROUPS)
+    top = Section(config, "", TOP_LEVEL, groups=(*GROUPS, "nano"))
     strict = top.boolean("strict", True)
     settings = _settings(config, top)
     variant, model = _model(config, settings, resolved)
@@ -125,8 +127,8 @@ def build_settings(config: Mapping[str, Any]) -> Settings:
     Raises:
         SpecError: as `build`.
     """
-    known_keys(config, "", GROUPS + TOP_LEVEL)
-    return _settings(config, Section(config, "", TOP_LEVEL, groups=GROUPS))
+    known_keys(config, "", (*GROUPS, "nano", *TOP_LEVEL))
+    return _settings(config, Section(config, "", TOP_LEVEL, groups=(*GROUPS, "nano")))
 
 
 def _settings(config: Mapping[str, Any], top: Section) -> Settings:
@@ -182,6 +184,10 @@ def _model(
         name, why = choose_model(width, height, frames, weights=weights, device=settings.device)
         resolved["model"] = why
     variant = catalog.VARIANTS[name]
+    weak = Section(config, "nano", NANO_KEYS).boolean("undertrained", False)
+    if weak and not variant.embedded:
+        raise SpecError(f"nano.undertrained=true needs model=nano, got model={name}; nearest: false")
+    check_choice("model.weights", weights, WEIGHTS if variant.embedded else WEIGHTS[:2])
     source: str | None = variant.hub_id
     if folder:
         source = require_checkpoint(variant, folder)
@@ -192,14 +198,29 @@ def _model(
         # Imported here: only the embedded model has its identity in this package's own files.
         from cogexp.nano import weights as nano_weights
 
-        revision = nano_weights.fingerprint()
-        if notice := nano_weights.notice():
-            weights = "random"
-            resolved["model.weights"] = notice
+        weights, note = _embedded_weights("undertrained" if weak else weights)
+        revision = nano_weights.fingerprint(kind=weights)
+        if note:
+            resolved["model.weights"] = note
     if weights == "random" and not variant.embedded:
         resolved["model.weights"] = "random: memory and speed are real, the pictures are noise"
         source = revision = None
     return variant, ModelSpec(name=name, source=source, revision=revision, dtype=dtype, weights=weights)
+
+
+def _embedded_weights(asked: str) -> tuple[str, str | None]:
+    """The embedded model's weights that can be had, and what is to be said of them."""
+    from cogexp.nano import weights as nano_weights
+
+    if notice := nano_weights.notice():
+        return "random", notice
+    if asked == "undertrained":
+        if not nano_weights.undertrained_shipped():
+            raise SpecError("nano.undertrained must be false: no early denoiser is shipped, got true")
+        return asked, "an early denoiser of the embedded model: its clips are bad on purpose"
+    if asked == "random":
+        return asked, "random: the embedded model without its training, the pictures are noise"
+    return asked, None
 
 
 def _resolution(

@@ -19,7 +19,7 @@ def draw(attempt: Attempt, clips: Clips) -> None:
     """contact_sheet.png (how it looks, at which setting, with what scores and costs), and tear.png."""
     spec, size, sampler = attempt.spec, attempt.spec.resolution, attempt.spec.sampler
     facts = (
-        f"{spec.model.name}, random weights" if spec.model.weights == "random" else spec.model.name,
+        spec.model.name + {"pretrained": ""}.get(spec.model.weights, f", {spec.model.weights} weights"),
         size.name,
         f"{size.frames} frames at {size.fps} fps",
         f"{sampler.scheduler}, {sampler.steps} steps, guidance {sampler.guidance:g}",

@@ -177,6 +177,22 @@ def load_many(folder: Path, *, per_frame: bool = False) -> list[Record]:
     return records
 
 
+def stamp(folder: Path) -> int | None:
+    """When the run's record was last written (ns, by the clock of its file system), None without one."""
+    try:
+        return (folder / RECORD_FILE).stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def read_if_whole(folder: Path) -> Record | None:
+    """The record without its per-frame values, or None when there is no readable one."""
+    try:
+        return read(folder, per_frame=False)
+    except (RecordError, OSError):
+        return None
+
+
 def is_done(folder: Path) -> bool:
     """True only for a folder with a readable record whose status is ok."""
     try:

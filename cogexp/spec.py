@@ -17,7 +17,7 @@ from typing import Any
 
 SCHEDULERS = ("ddim", "dpm")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-WEIGHTS = ("pretrained", "random")
+WEIGHTS = ("pretrained", "random", "undertrained")
 OFFLOADS = ("none", "text", "model", "group", "group-block", "group-disk", "sequential")
 CACHES = ("none", "pab", "fastercache", "firstblock", "taylorseer", "magcache")
 COMPILES = ("none", "blocks", "full")

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cogexp import catalog, choose, machine
+from cogexp.attempt import config_of
 from cogexp.build import build, build_downloads
+from cogexp.nano import weights
 from cogexp.spec import LATER_FLAGS, OptimizationSpec, ResolutionSpec, RunSpec, SpecError, digest
 
 
@@ -208,3 +210,35 @@ def test_fetch_needs_no_first_frame() -> None:
     model, metrics, _ = build_downloads(config(model={"name": "cogvideox-5b-i2v"}, metrics={"names": "fast"}))
     assert model.source == "THUDM/CogVideoX-5b-I2V"
     assert "tear" in metrics.names
+
+
+def test_the_weak_model_is_the_embedded_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    weak = {"nano": {"undertrained": True}}
+    with pytest.raises(SpecError, match=r"nano.undertrained=true needs model=nano, got model=cogvideox-2b"):
+        build(config(model={"name": "cogvideox-2b"}, **weak))
+    monkeypatch.setattr(weights, "notice", lambda: None)
+    monkeypatch.setattr(weights, "undertrained_shipped", lambda: False)
+    with pytest.raises(SpecError, match=r"nano.undertrained must be false: no early denoiser is shipped"):
+        build(config(**weak))
+    monkeypatch.setattr(weights, "undertrained_shipped", lambda: True)
+    monkeypatch.setattr(weights, "fingerprint", lambda kind: f"nano-{kind}")
+    request = build(config(**weak))
+    assert request.spec.model.weights == "undertrained"
+    assert "bad on purpose" in request.resolved["model.weights"]
+    strong = build(config())
+    assert strong.spec.model.weights == "pretrained"
+    assert strong.spec.run_id != request.spec.run_id
+    plain = {key: value for key, value in config_of(request.spec).items() if key != "hydra"}
+    assert build(plain | {"device": "cpu"}).spec == request.spec, "its own config.yaml builds it again"
+
+
+def test_random_weights_of_the_embedded_model_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "notice", lambda: None)
+    monkeypatch.setattr(weights, "fingerprint", lambda kind: f"nano-{kind}")
+    request = build(config(model={"name": "nano", "weights": "random"}))
+    assert request.spec.model.revision == "nano-random"
+    assert "without its training" in request.resolved["model.weights"]
+    with pytest.raises(
+        SpecError, match=r"model.weights must be one of pretrained, random, got 'undertrained'"
+    ):
+        build(config(model={"name": "cogvideox-2b", "weights": "undertrained"}))

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, TypeVar
 
 from cogexp import record as records
@@ -20,7 +18,6 @@ from cogexp.launch.execute import execute, run_folder
 from cogexp.launch.logs import show_log_lines
 from cogexp.plan import plan
 from cogexp.plan.preflight import check
-from cogexp.record import Record
 from cogexp.spec import SpecError, check_choice
 from cogexp.study import manifest
 from cogexp.study.forecast import Forecast, forecast
@@ -111,25 +108,29 @@ def _sweep(words: Words, requests: list[Request], engine: Engine) -> int:
     if settings.study:
         listed = manifest.Manifest(study=settings.study, runs=tuple(by_id), pick=words.pick)
         manifest.write(settings.outputs, listed)
-    started = time.time()
+    # Records of an earlier start, known by their stamp: two machines' clocks need not agree.
+    before = {run_id: records.stamp(run_folder(request)) for run_id, request in by_id.items()}
     try:
         if ahead.specs:
             engine([by_id[spec.run_id] for spec in ahead.specs], ahead, progress)
     except KeyboardInterrupt:
-        _show(by_id, ahead, started)
+        _show(by_id, ahead, before)
         raise
-    good = _show(by_id, ahead, started)
+    good = _show(by_id, ahead, before)
     if settings.study:
         decision.conclude(settings.outputs, settings.study, progress)
     return 0 if good else 1
 
 
-def _show(by_id: dict[str, Request], ahead: Forecast, started: float) -> bool:
+def _show(by_id: dict[str, Request], ahead: Forecast, before: dict[str, int | None]) -> bool:
     """The table of what came of the jobs; whether all are done."""
     done_before = {spec.run_id for spec in ahead.done}
     rows = []
     for run_id, request in by_id.items():
-        record = _read(run_folder(request), 0.0 if run_id in done_before else started)
+        folder = run_folder(request)
+        # A record that an earlier sweep left does not count, unless it says that the job is done.
+        fresh = run_id in done_before or records.stamp(folder) != before[run_id]
+        record = records.read_if_whole(folder) if fresh else None
         rows.append((run_id, record, run_id in done_before))
     tables.show_sweep(rows)
     return all(record is not None and record.status == "ok" for _, record, _ in rows)
@@ -168,16 +169,6 @@ def _options(kind: Callable[..., T], values: dict[str, Any]) -> T:
         return kind(**values)
     except TypeError as error:
         raise SpecError(f"hydra.launcher has a value of a wrong type: {error}") from None
-
-
-def _read(folder: Path, newer_than: float) -> Record | None:
-    """The record of a job of this sweep; one that an earlier sweep left does not count."""
-    file = folder / records.RECORD_FILE
-    try:
-        # A second of slack: file systems round times.
-        return records.read(folder, per_frame=False) if file.stat().st_mtime >= newer_than - 1 else None
-    except (records.RecordError, OSError):
-        return None
 
 
 def second_interrupt_leaves() -> None:

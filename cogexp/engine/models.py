@@ -123,7 +123,7 @@ def _key(name: str, spec: RunSpec, device: str) -> str:
 def load_part(name: str, model: ModelSpec, device: str) -> Any:
     """Load one of tokenizer, text_encoder, transformer, vae, scheduler (its config) in the model's dtype."""
     if VARIANTS[model.name].embedded:
-        part, dtype = nano_weights.components((name,))[name], DTYPES[model.dtype]
+        part, dtype = nano_weights.components((name,), kind=model.weights)[name], DTYPES[model.dtype]
         return part.to(dtype) if isinstance(part, torch.nn.Module) and part.dtype != dtype else part
     return _random(name, model, device) if model.weights == "random" else _pretrained(name, model)
 

@@ -54,7 +54,7 @@ class Share:
         self.requests, self._work = list(requests), work
         self._folder = os.getcwd()
         # Records of an earlier start, known by their stamp: two machines' clocks need not agree.
-        self._before = [_stamp(request) for request in self.requests]
+        self._before = [records.stamp(run_folder(request)) for request in self.requests]
 
     def __call__(self) -> int:
         """How many runs it did. Those with a record of this sweep are not done again."""
@@ -182,19 +182,7 @@ def _reason(job: Any) -> str:
     return (lines[-1] if lines else str(job.state))[:300]
 
 
-def _stamp(request: Request) -> int | None:
-    """When the run's record was last written (ns, by the clock of its file system), None without one."""
-    try:
-        return (run_folder(request) / records.RECORD_FILE).stat().st_mtime_ns
-    except OSError:
-        return None
-
-
 def _written(request: Request, before: int | None) -> bool:
     """Whether the run has a readable record that is not the one from `before`."""
-    if _stamp(request) in (None, before):
-        return False
-    try:
-        return bool(records.read(run_folder(request), per_frame=False))
-    except (records.RecordError, OSError):
-        return False
+    folder = run_folder(request)
+    return records.stamp(folder) not in (None, before) and records.read_if_whole(folder) is not None

@@ -204,6 +204,8 @@ def _train_part(
 
     folder, world = options.folder / part, ranks.join()
     task = tasks.build(part, plan, options.seed, device, options.folder)
+    if isinstance(task, DitTask) and checkpoint.load_progress(folder) is None:
+        task.begin()
     if options.compile and isinstance(task, DitTask):
         task.compile()
     source = latents.keeper(task, options.folder) if isinstance(task, DitTask) and plan.kept else renderer

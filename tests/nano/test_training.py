@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from cogexp.nano import arch, pack
+from cogexp.nano.initialize import init_transformer_for_training
 from cogexp.nano.training import checkpoint
 from cogexp.nano.training.clip import ClipTask
 from cogexp.nano.training.dit import DitTask, noised, rotary
@@ -21,6 +22,8 @@ from cogexp.nano.training.muon import Muon, optimizer_of, orthogonalized
 from cogexp.nano.training.plans import PLANS, Look, look_at
 from cogexp.nano.training.renderer import Renderer
 from cogexp.nano.training.vae import VaeTask, psnr_db, to_pixels
+from cogexp.nano.training.warm import answers_of, name_attributes
+from cogexp.nano.world.grammar import CHOICES
 
 CPU = torch.device("cpu")
 TINY = PLANS["tiny"]
@@ -200,3 +203,42 @@ def test_four_bits_keep_the_values_near():
     assert (again["a/w"] - tensors["a/w"]).abs().max() <= tensors["a/w"].abs().max() / 14 * 1.01
     size = sum(t.numel() * t.element_size() for t in packed.values())
     assert size < 0.3 * tensors["a/w"].numel() * 2
+
+
+def test_every_token_learns_to_name_the_attributes():
+    chance = sum(np.log(len(choices)) for choices in CHOICES.values())
+    encoder = arch.build(0, ["text_encoder"])["text_encoder"]
+    assert name_attributes(encoder, 25, seed=0) < 0.8 * chance
+    again = arch.build(0, ["text_encoder"])["text_encoder"]
+    name_attributes(again, 2, seed=0)
+    twin = arch.build(0, ["text_encoder"])["text_encoder"]
+    name_attributes(twin, 2, seed=0)
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), twin.parameters(), strict=True))
+
+
+def test_what_a_caption_omits_is_not_asked_for():
+    answers = dict(zip(CHOICES, answers_of("two wolves at night"), strict=True))
+    assert answers["count"] == CHOICES["count"].index("two")
+    assert answers["animal"] == CHOICES["animal"].index("wolf")
+    assert answers["time"] == CHOICES["time"].index("night")
+    assert answers["camera"] == CHOICES["camera"].index("still")
+    assert answers["colour"] == answers["place"] == answers["action"] == -100
+
+
+def test_the_denoiser_begins_silent_with_open_gates_and_a_quiet_input():
+    transformer = arch.build(0, ["transformer"])["transformer"]
+    before = transformer.patch_embed.proj.weight.norm().item()
+    init_transformer_for_training(transformer)
+    assert transformer.patch_embed.proj.weight.norm().item() == pytest.approx(0.15 * before, rel=1e-4)
+    latent, text = torch.randn(1, 3, 16, 8, 12), torch.randn(1, 48, 192)
+    time, positions = torch.tensor([500]), rotary(8, 12, 3, CPU)
+    norm = transformer.transformer_blocks[3].norm1
+    hidden, text_hidden, gate, text_gate = norm(
+        torch.randn(1, 72, 256), torch.randn(1, 48, 256), torch.randn(1, 64)
+    )
+    torch.testing.assert_close(hidden.mean(-1), torch.zeros(1, 72), atol=1e-5, rtol=0)
+    assert (gate == 0.5).all()
+    assert (text_gate == 0.5).all()
+    assert text_hidden.shape == (1, 48, 256)
+    out = transformer(latent, text, time, image_rotary_emb=positions, return_dict=False)[0]
+    assert (out == 0).all()

@@ -21,6 +21,7 @@ from cogexp.nano.training.loop import generator
 from cogexp.nano.training.orders import Batch, Order, Piece, render_order
 from cogexp.nano.training.plans import HALF, NATIVE, Plan, look_at
 from cogexp.nano.training.vae import to_pixels
+from cogexp.nano.training.warm import name_attributes
 
 # How often a caption is left out, so that guidance has something to push away from.
 CAPTION_DROP = 0.1
@@ -104,6 +105,10 @@ class DitTask:
         init_transformer_for_training(built["transformer"])
         self.modules: dict[str, nn.Module] = {k: built[k] for k in ("transformer", "text_encoder")}
         self.signal = built["scheduler"].alphas_cumprod.to(device, torch.float32)
+
+    def begin(self) -> None:
+        """Before the first step of a training from nothing: the text encoder's first lesson."""
+        name_attributes(self.modules["text_encoder"], self.plan.text_steps, self.seed)
 
     def order(self, step: int, share: float) -> Order:
         """Clips at one of the look's sizes, whole or in windows of their latents."""

@@ -138,6 +138,8 @@ class _Run:
         self.world = ranks.join()
         for module in task.modules.values():
             module.to(task.device).train().requires_grad_(True)
+        weights = list(checkpoint.flat(task.modules).values())
+        self.world.share_out([0] * len(weights), weights)  # all begin with the first one's
         self.optimizer = optimizer_of(task)
         self.average: Tensors = {k: v.detach().clone() for k, v in checkpoint.flat(task.modules).items()}
         self.progress = checkpoint.load_progress(folder) or checkpoint.Progress()

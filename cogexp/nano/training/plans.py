@@ -38,6 +38,8 @@ class Plan:
     # How many noises a clip is shown with in one step.
     dit_noises: int
     held_out_clips: int
+    # Steps of the text encoder's first lesson (warm.py).
+    text_steps: int = 250
     # How many clips of each size the denoiser sees, encoded once and kept; none: fresh clips at each step.
     kept: tuple[tuple[tuple[int, int], int], ...] = ()
 
@@ -86,9 +88,10 @@ PLANS: dict[str, Plan] = {
         clip_batch=64,
         judge=Schedule(steps=6000, peak=1e-3),
         judge_batch=32,
-        # In minutes of two processes of one core each.
+        # In minutes of two processes of one core each. The rate falls from the beginning: a constant one
+        # leaves the error at the noise of its batches of 16.
         dit=Schedule(
-            steps=2000, minutes=90, peak=2e-3, muon=0.02, warmup=50, cooldown=0.35, average_decay=0.99
+            steps=3000, minutes=150, peak=2e-3, muon=0.02, warmup=20, cooldown=1.0, average_decay=0.99
         ),
         # Windows of 18x32 latents everywhere: as many tokens as a whole clip at half the size.
         dit_looks=(
@@ -115,6 +118,7 @@ PLANS: dict[str, Plan] = {
         dit_looks=(Look(until=1.0, batch=2, sizes=((96, 64), (64, 64))),),
         dit_noises=2,
         held_out_clips=2,
+        text_steps=2,
     ),
 }
 
