@@ -178,7 +178,9 @@ def _lose(share: Share, reason: str, status: str) -> None:
 def _reason(job: Any) -> str:
     """The last line of what went wrong, or the state that the batch system gives it."""
     error = job.exception()
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] if error else []
+    # A failed job's message is a trace between two rules of dashes, then where the logs are.
+    text = str(error).split("\nYou can check full logs")[0] if error else ""
+    lines = [line.strip() for line in text.splitlines() if line.strip().strip("-")]
     return (lines[-1] if lines else str(job.state))[:300]
 
 

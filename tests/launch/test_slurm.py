@@ -68,7 +68,6 @@ def _refuse() -> None:
     raise RuntimeError("no such node")
 
 
-@pytest.mark.slow
 def test_a_job_that_cannot_start_is_told_and_records_nothing(tmp_path: Path) -> None:
     said = Said()
     launch(requests(tmp_path, 2), said, LOCAL, work=Breaks())
