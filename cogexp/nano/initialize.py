@@ -13,8 +13,6 @@ from torch import nn
 # Gain of the decoder's last convolution: puts the random picture's standard deviation near 0.4 of 2.0.
 _SHOW_GAIN = 0.45
 _FIRST_LOG_VARIANCE = -4.0
-# A token's noise and the blocks' gates at the beginning of the denoiser's training.
-_QUIET, _GATE = 0.15, 0.5
 
 
 def init_text_encoder(module: nn.Module) -> None:
@@ -28,24 +26,16 @@ def init_transformer(module: nn.Module) -> None:
 
 
 def init_transformer_for_training(module: nn.Module) -> None:
-    """The output begins as zero (adaLN-zero, Peebles & Xie 2023), the blocks half open, the input quiet.
+    """Every block begins as the identity and the output as zero (adaLN-zero, Peebles & Xie 2023).
 
-    At high noise everything must come from the text, which is a tenth of what a token attends to. A token's
-    own noise is therefore scaled down, so that what the blocks add to it is seen by the next ones, and their
-    gates begin at a half instead of zero. In probes the error of the land, predicted from pure noise, was
-    .277 after 50 steps with neither, .194 with the quiet input and .183 with both.
+    Half-open gates and a quieter input learn the text sooner at pure noise (.183 against .277 after 50 steps)
+    but passing the latent through at little noise much later; over all times nothing is gained.
     """
     for name, layer in module.named_modules():
-        modulation = name.endswith(("norm1.linear", "norm2.linear", "norm_out.linear"))
-        if isinstance(layer, nn.Linear) and (modulation or name == "proj_out"):
+        gate = name.endswith(("norm1.linear", "norm2.linear", "norm_out.linear"))
+        if isinstance(layer, nn.Linear) and (gate or name == "proj_out"):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
-        if name.endswith(("norm1.linear", "norm2.linear")):
-            # shift, scale and gate of the video, then of the text
-            chunks = layer.bias.data.view(6, -1)
-            chunks[2], chunks[5] = _GATE, _GATE
-    module.patch_embed.proj.weight.data.mul_(_QUIET)
-    nn.init.zeros_(module.patch_embed.proj.bias)
 
 
 def init_vae_for_training(module: nn.Module) -> None:

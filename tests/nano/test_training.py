@@ -11,7 +11,6 @@ import torch
 from rich.console import Console
 
 from cogexp.nano import arch, pack
-from cogexp.nano.initialize import init_transformer_for_training
 from cogexp.nano.training import checkpoint
 from cogexp.nano.training.clip import ClipTask
 from cogexp.nano.training.dit import DitTask, noised, rotary
@@ -225,20 +224,14 @@ def test_what_a_caption_omits_is_not_asked_for():
     assert answers["colour"] == answers["place"] == answers["action"] == -100
 
 
-def test_the_denoiser_begins_silent_with_open_gates_and_a_quiet_input():
-    transformer = arch.build(0, ["transformer"])["transformer"]
-    before = transformer.patch_embed.proj.weight.norm().item()
-    init_transformer_for_training(transformer)
-    assert transformer.patch_embed.proj.weight.norm().item() == pytest.approx(0.15 * before, rel=1e-4)
-    latent, text = torch.randn(1, 3, 16, 8, 12), torch.randn(1, 48, 192)
-    time, positions = torch.tensor([500]), rotary(8, 12, 3, CPU)
-    norm = transformer.transformer_blocks[3].norm1
-    hidden, text_hidden, gate, text_gate = norm(
-        torch.randn(1, 72, 256), torch.randn(1, 48, 256), torch.randn(1, 64)
-    )
-    torch.testing.assert_close(hidden.mean(-1), torch.zeros(1, 72), atol=1e-5, rtol=0)
-    assert (gate == 0.5).all()
-    assert (text_gate == 0.5).all()
-    assert text_hidden.shape == (1, 48, 256)
-    out = transformer(latent, text, time, image_rotary_emb=positions, return_dict=False)[0]
-    assert (out == 0).all()
+def test_high_noise_comes_first():
+    plan = replace(TINY, dit_lowest=((0.5, 900), (1.0, 0)))
+    task = _dit(plan)
+    task.order(0, 0.2)
+    task.order(1, 0.7)
+    noise = torch.Generator().manual_seed(0)
+    first, later = (task._times(64, task.lowest[step], noise) for step in (0, 1))
+    assert first.min() >= 900
+    assert first.max() == 999
+    assert later.min() < 30
+    assert len(later.unique()) == 64, "one from each of equal intervals"

@@ -99,6 +99,8 @@ class DitTask:
     def __init__(self, plan: Plan, seed: int, device: torch.device, vae: Any) -> None:
         self.plan, self.seed, self.device = plan, seed, device
         self.schedule = plan.dit
+        # Step -> the lowest time it draws; orders are made some steps ahead.
+        self.lowest: dict[int, int] = {}
         self._encoded_once: dict[str, tuple[tuple[str, ...], Piece]] = {}
         self.vae = lean(vae).to(device).eval().requires_grad_(False)
         built = arch.build(seed, ["transformer", "text_encoder", "scheduler"])
@@ -113,6 +115,7 @@ class DitTask:
     def order(self, step: int, share: float) -> Order:
         """Clips at one of the look's sizes, whole or in windows of their latents."""
         look = look_at(self.plan.dit_looks, share)
+        self.lowest[step] = next(time for until, time in self.plan.dit_lowest if share <= until)
         rng = np.random.default_rng([self.seed, step, 20])
         width, height = look.sizes[int(rng.integers(len(look.sizes)))]
         return Order(
@@ -142,7 +145,7 @@ class DitTask:
         texts = [
             "" if rng.random() < CAPTION_DROP else text for _ in range(repeats) for text in batch.captions
         ]
-        times = self._times(len(texts), noise)
+        times = self._times(len(texts), self.lowest.pop(step, 0), noise)
         errors, begin = [], 0
         for piece in batch.pieces or (self._encoded(batch),):
             share = slice(begin, begin := begin + len(piece.latents) * repeats)
@@ -151,11 +154,15 @@ class DitTask:
         late = times >= len(self.signal) // 2
         return {"loss": error.mean(), "late": error[late].mean() if late.any() else error.mean()}
 
-    def _times(self, number: int, noise: torch.Generator) -> torch.Tensor:
-        """One time from each of `number` equal intervals, in random order: less variance than free draws."""
+    def _times(self, number: int, lowest: int, noise: torch.Generator) -> torch.Tensor:
+        """One time from each of `number` equal intervals of lowest..999, in random order.
+
+        Less variance than free draws.
+        """
         places = torch.randperm(number, generator=noise, device=self.device)
         places = places + torch.rand(number, generator=noise, device=self.device)
-        return (places / number * len(self.signal)).long().clamp(max=len(self.signal) - 1)
+        span = len(self.signal) - lowest
+        return (lowest + places / number * span).long().clamp(max=len(self.signal) - 1)
 
     def _encoded(self, batch: Batch) -> Piece:
         """Rendered clips as a piece, whole and weighted alike."""
