@@ -51,23 +51,38 @@ def trained(folder: Path = FOLDER) -> bool:
 
 
 def notice(folder: Path = FOLDER) -> str | None:
-    """One line that says that the embedded model is not trained yet; None when all of it is."""
-    return None if trained(folder) else "the embedded model is not trained yet: seeded random weights"
+    """One line that says what of the embedded model is not trained yet; None when all of it is."""
+    parts = trained_parts(folder)
+    if parts == PARTS:
+        return None
+    if not parts:
+        return "the embedded model is not trained yet: seeded random weights"
+    rest = " and ".join(part.replace("_", " ") for part in reversed(PARTS) if part not in parts)
+    return f"the embedded model's {', '.join(parts)} is trained, its {rest} not yet: seeded random weights"
 
 
 def fingerprint(folder: Path = FOLDER, kind: str = "pretrained") -> str:
     """What the model is, for identities and store keys.
 
-    'nano-<hash>-v<n>', the hash of the files in use; 'random-<seed>-v<n>' for random weights, and where not
-    every part has trained ones.
+    'nano-<hash>-v<n>', the hash of the files in use; 'random-<seed>-v<n>' for random weights;
+    'nano-vae-<hash>-random-...' while only some parts are trained.
     """
-    if kind == "random" or not trained(folder):
-        return f"random-{RANDOM_SEED}-v{ARCH_VERSION}"
-    files = [weight_file(part, folder) for part in PARTS]
+    random = f"random-{RANDOM_SEED}-v{ARCH_VERSION}"
+    parts = _parts_in_use(folder, kind)
+    if not parts:
+        return random
+    files = [weight_file(part, folder) for part in parts]
     if kind == "undertrained":
         files.append(undertrained_file(folder))
     digests = "".join(_file_digest(file) for file in files)
-    return f"nano-{hashlib.sha256(digests.encode()).hexdigest()[:12]}-v{ARCH_VERSION}"
+    code = hashlib.sha256(digests.encode()).hexdigest()[:12]
+    return f"nano-{code}-v{ARCH_VERSION}" if parts == PARTS else f"nano-{'-'.join(parts)}-{code}-{random}"
+
+
+def _parts_in_use(folder: Path, kind: str) -> tuple[str, ...]:
+    """The parts that have trained weights; random ones are asked for only of a model that has all of them."""
+    parts = trained_parts(folder)
+    return () if kind == "random" and parts == PARTS else parts
 
 
 def _file_digest(path: Path) -> str:
@@ -106,7 +121,7 @@ def components(
     names = arch.check_components(which)
     if kind not in KINDS:
         raise ValueError(f"nano weights are {', '.join(KINDS)}, got {kind!r}")
-    usable = () if kind == "random" else trained_parts(folder)
+    usable = _parts_in_use(folder, kind)
     early = _undertrained_states(folder) if kind == "undertrained" else {}
     parts = {name: load_part(name, folder, early.get(name)) for name in names if name in usable}
     rest = arch.build(RANDOM_SEED, [name for name in names if name not in usable])

@@ -71,7 +71,7 @@ def test_parts_are_shipped_one_by_one(trained, tmp_path):
     assert "| denoiser and text encoder | not trained yet | 0 | 0 | |" in text
     assert "`python -m cogexp.nano.train dit --from shipped`" in text
     assert weights.trained_parts(tmp_path / "shipped") == ("vae",)
-    assert "not trained yet" in weights.notice(tmp_path / "shipped")
+    assert "vae is trained" in weights.notice(tmp_path / "shipped")
     # The next part joins what is there.
     other = tmp_path / "other"
     shutil.copytree(trained / "clip", other / "clip")

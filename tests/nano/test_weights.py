@@ -74,7 +74,7 @@ def test_two_of_three_files_are_not_a_trained_model(tmp_path):
     assert weights.fingerprint(tmp_path) == "random-0-v3"
 
 
-def test_a_trained_vae_alone_is_loaded_but_makes_no_trained_model(tmp_path):
+def test_a_trained_vae_is_used_while_the_denoiser_is_still_random(tmp_path):
     built = _ship(tmp_path)
     assert weights.notice(tmp_path) is None
     weights.weight_file("transformer", tmp_path).unlink()
@@ -83,8 +83,15 @@ def test_a_trained_vae_alone_is_loaded_but_makes_no_trained_model(tmp_path):
     for part, source in (("vae", built), ("transformer", random), ("text_encoder", random)):
         pairs = zip(loaded[part].parameters(), source[part].parameters(), strict=True)
         assert all(torch.equal(a, b.half().float() if part == "vae" else b) for a, b in pairs), part
-    assert "not trained yet" in weights.notice(tmp_path)
-    assert weights.fingerprint(tmp_path) == "random-0-v3"
+    assert weights.notice(tmp_path) == (
+        "the embedded model's vae is trained, its transformer and text encoder not yet: seeded random weights"
+    )
+    code = weights.fingerprint(tmp_path)
+    assert code.startswith("nano-vae-")
+    assert code.endswith("-random-0-v3")
+    assert weights.fingerprint(tmp_path, "random") == code, "what is loaded is the same"
+    weights.weight_file("text_encoder", tmp_path).unlink()
+    assert weights.fingerprint(tmp_path) == code, "an unused file is no part of the model"
 
 
 def test_random_weights_are_random_although_there_are_trained_ones(tmp_path):
