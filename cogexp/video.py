@@ -260,7 +260,10 @@ class _Encoder:
         preset = preset or ("medium" if width * height <= MEDIUM_MAX_PIXELS else "veryfast")
         self.container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
         self.stream = self.container.add_stream(
-            "libx264", rate=rate, options={"crf": str(crf), "preset": preset}
+            "libx264",
+            rate=rate,
+            # Its lookahead in a thread of its own makes the bytes depend on how busy the machine is.
+            options={"crf": str(crf), "preset": preset, "x264-params": "sync-lookahead=0"},
         )
         self.stream.width, self.stream.height, self.stream.pix_fmt = width, height, "yuv420p"
         context = self.stream.codec_context

@@ -177,6 +177,19 @@ def test_same_frames_give_the_same_bytes_however_they_are_chunked(tmp_path: Path
     assert first.find(b"moov") < first.find(b"mdat")  # faststart: a browser plays while it loads
 
 
+def test_same_frames_give_the_same_bytes_on_a_busy_machine(tmp_path: Path) -> None:
+    # x264's own lookahead thread gave other bytes in one write of ten beside four busy processes.
+    frames = moving_squares(9, 288, 512)
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+    try:
+        written = {write(tmp_path / f"{i}.mp4", frames).read_bytes() for i in range(12)}
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert len(written) == 1
+
+
 def test_an_exception_leaves_nothing_and_keeps_the_old_file(tmp_path: Path) -> None:
     path = write(tmp_path / "clip.mp4", moving_squares(3, 32, 32))
     before = path.read_bytes()
