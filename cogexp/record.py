@@ -195,10 +195,8 @@ def read_if_whole(folder: Path) -> Record | None:
 
 def is_done(folder: Path) -> bool:
     """True only for a folder with a readable record whose status is ok."""
-    try:
-        return read(folder, per_frame=False).status == "ok"
-    except RecordError:
-        return False
+    found = read_if_whole(folder)
+    return found is not None and found.status == "ok"
 
 
 def now() -> str:

@@ -176,10 +176,8 @@ class _Pool:
 
 
 def _status(folder: Path) -> str:
-    try:
-        return records.read(folder, per_frame=False).status
-    except records.RecordError:
-        return "left no record"
+    found = records.read_if_whole(folder)
+    return found.status if found is not None else "left no record"
 
 
 def _reason(error: BaseException) -> str:

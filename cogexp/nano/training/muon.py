@@ -7,10 +7,11 @@ CPU-minutes it was about 0.6 dB ahead of AdamW on the VAE after as many steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from cogexp.nano.training import ranks
 from cogexp.nano.training.ranks import World
@@ -94,17 +95,24 @@ class Muon(torch.optim.Optimizer):
         parameter.addcdiv_(first, scale, value=-rate / (1 - 0.9**step))
 
 
+def split(
+    named: Iterable[tuple[str, nn.Parameter]], edges: Sequence[str]
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """(kernels inside the network, everything else): names that contain one of `edges` are not inside."""
+    inside, rest = [], []
+    for name, parameter in named:
+        whole = parameter.ndim > 1 and not any(edge in name for edge in edges)
+        (inside if whole else rest).append(parameter)
+    return inside, rest
+
+
 def optimizer_of(task: Task) -> torch.optim.Optimizer:
     """Muon where the schedule says so, else AdamW; vectors (biases, norms) are not decayed.
 
     A group's 'gain' is its rate over the schedule's.
     """
     named = [pair for module in task.modules.values() for pair in module.named_parameters()]
-    inside = [p for n, p in named if p.ndim > 1 and not any(edge in n for edge in task.edges)]
-    if not task.schedule.muon:
-        inside = []
-    taken = {id(p) for p in inside}
-    rest = [p for _, p in named if id(p) not in taken]
+    inside, rest = split(named, task.edges) if task.schedule.muon else ([], [p for _, p in named])
     groups = [
         {"params": [p for p in rest if p.ndim > 1], "weight_decay": task.weight_decay, "gain": 1.0},
         {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0, "gain": 1.0},

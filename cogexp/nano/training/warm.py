@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from cogexp.nano.clip import tokens
-from cogexp.nano.training.muon import Muon
+from cogexp.nano.training.muon import Muon, split
 from cogexp.nano.training.orders import caption_of
 from cogexp.nano.world.grammar import CHOICES, parse, sample_scene
 
@@ -68,8 +68,5 @@ def answers_of(text: str) -> list[int]:
 
 
 def _optimizer(text_encoder: nn.Module, heads: nn.Module) -> Muon:
-    named = list(text_encoder.named_parameters())
-    inside = [p for name, p in named if p.ndim > 1 and not any(edge in name for edge in _EDGES)]
-    taken = {id(p) for p in inside}
-    rest = [p for _, p in named if id(p) not in taken] + list(heads.parameters())
-    return Muon([{"params": rest}, {"params": inside, "orthogonal": True}])
+    inside, rest = split(text_encoder.named_parameters(), _EDGES)
+    return Muon([{"params": rest + list(heads.parameters())}, {"params": inside, "orthogonal": True}])
