@@ -13,6 +13,7 @@ from cogexp.nano.training import latents
 from cogexp.nano.training.dit import DitTask, rotary, window_rotary
 from cogexp.nano.training.orders import Order
 from cogexp.nano.training.plans import PLANS, Look
+from cogexp.nano.training.ranks import World
 from cogexp.nano.world import Scene
 
 CPU = torch.device("cpu")
@@ -55,26 +56,26 @@ def test_what_is_there_is_not_made_again(kept):
 
 def test_processes_share_the_files(tmp_path):
     for rank in (0, 1):
-        list(latents.fill(tmp_path, SIZE, 33, rank=rank, ranks=2, entropy=0.0, seed=3, encode=_encode))
+        list(latents.fill(tmp_path, SIZE, 33, world=World(rank, 2), entropy=0.0, seed=3, encode=_encode))
     assert len(list((tmp_path / "96x64").glob("*.safetensors"))) == 3
 
 
 def test_windows_are_pieces_of_the_whole(kept):
     source = latents.Keeper(kept)
-    order = Order(seed=5, clips=6, width=96, height=64, crop=(4, 6), cuts=2)
+    order = Order(seed=5, clips=6, width=96, height=64, crop=(4, 6), cuts=2, moments=1)
     batch = next(source.batches([order]))
-    whole = next(source.batches([replace(order, crop=(0, 0))]))
+    whole = next(source.batches([replace(order, crop=(0, 0), moments=0)]))
     again = next(source.batches([order]))
     assert batch.scenes == whole.scenes == again.scenes
     assert [len(piece.latents) for piece in batch.pieces] == [3, 3]
     for piece, full, twin in zip(batch.pieces, whole.pieces, again.pieces, strict=True):
-        (y, x), (rows, columns) = piece.at, piece.latents.shape[3:]
-        assert (rows, columns) == (4, 6)
+        (t, y, x), (frames, rows, columns) = piece.at, (*piece.latents.shape[1:2], *piece.latents.shape[3:])
+        assert (frames, rows, columns) == (1, 4, 6)
         assert y % latents.PATCH == x % latents.PATCH == 0
-        assert torch.equal(piece.latents, full.latents[..., y : y + 4, x : x + 6])
-        assert torch.equal(piece.animals, full.animals[..., y : y + 4, x : x + 6])
+        assert torch.equal(piece.latents, full.latents[:, t : t + 1, :, y : y + 4, x : x + 6])
+        assert torch.equal(piece.animals, full.animals[:, t : t + 1, y : y + 4, x : x + 6])
         assert torch.equal(piece.latents, twin.latents)
-        assert full.at == (0, 0)
+        assert full.at == (0, 0, 0)
 
 
 def test_a_size_that_was_not_kept_is_named(kept):
@@ -83,11 +84,11 @@ def test_a_size_that_was_not_kept_is_named(kept):
 
 
 def test_a_window_has_its_positions_in_the_whole():
-    latent = torch.zeros(1, 3, 16, 4, 6)
-    piece = latents.Piece(latents=latent, animals=latent[:, :, 0], at=(2, 4), whole=(36, 64))
+    latent = torch.zeros(1, 2, 16, 4, 6)
+    piece = latents.Piece(latents=latent, animals=latent[:, :, 0], at=(1, 2, 4), whole=(3, 36, 64))
     for part, full in zip(window_rotary(piece, CPU), rotary(36, 64, 3, CPU), strict=True):
         grid = full.view(3, 18, 32, -1)
-        expected = [grid[t, y, x] for t in range(3) for y in (1, 2) for x in (2, 3, 4)]
+        expected = [grid[t, y, x] for t in (1, 2) for y in (1, 2) for x in (2, 3, 4)]
         assert torch.equal(part, torch.stack(expected))
 
 
@@ -116,3 +117,36 @@ def test_kept_latents_are_made_by_the_plan(tmp_path):
     source = latents.keeper(task, tmp_path)
     assert source.kept(SIZE).latents.shape == (16, 3, 16, 8, 12)
     assert np.isfinite(source.kept(SIZE).latents.float().numpy()).all()
+
+
+def test_several_pieces_and_noises_keep_their_captions(kept, monkeypatch):
+    look = Look(until=1.0, batch=4, sizes=(SIZE,), cuts=2)
+    plan = replace(PLANS["tiny"], dit_looks=(look,), dit_noises=3)
+    task = DitTask(plan, 0, CPU, arch.build(0, ["vae"])["vae"])
+    batch = next(latents.Keeper(kept).batches([task.order(0, 0.0)]))
+    shown = []
+
+    def seen(piece, texts, times, noise):
+        shown.append((len(piece.latents), texts, times))
+        return torch.zeros(len(texts))
+
+    monkeypatch.setattr(task, "_error", seen)
+    monkeypatch.setattr("cogexp.nano.training.dit.CAPTION_DROP", 0.0)
+    task.loss(0, batch)
+    assert [(clips, texts) for clips, texts, _ in shown] == [
+        (2, list(batch.captions[:2]) * 3),
+        (2, list(batch.captions[2:]) * 3),
+    ]
+    assert len(set(torch.cat([times for _, _, times in shown]).tolist())) == 12
+
+
+def test_another_world_has_another_folder(tmp_path, monkeypatch):
+    look = Look(until=1.0, batch=2, sizes=(SIZE,))
+    plan = replace(PLANS["tiny"], dit_looks=(look,), kept=((SIZE, 1),))
+    monkeypatch.setattr(latents, "CLIPS_A_FILE", 1)
+    vae = arch.build(0, ["vae"])["vae"]
+    folders = set()
+    for entropy, seed in ((0.0, 0), (0.5, 0), (0.0, 1)):
+        task = DitTask(replace(plan, entropy=entropy), seed, CPU, vae)
+        folders.add(latents.keeper(task, tmp_path).folder)
+    assert len(folders) == 3

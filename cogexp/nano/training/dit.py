@@ -57,11 +57,12 @@ def rotary(height: int, width: int, frames: int, device: torch.device) -> tuple[
 def window_rotary(piece: Piece, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """The rotary positions that the window's tokens have in the whole picture."""
     patch = arch.NANO_CONFIG["transformer"]["patch_size"]
-    frames, (height, width) = piece.latents.shape[1], piece.whole
-    rows = slice(piece.at[0] // patch, (piece.at[0] + piece.latents.shape[3]) // patch)
-    columns = slice(piece.at[1] // patch, (piece.at[1] + piece.latents.shape[4]) // patch)
+    frames, height, width = piece.whole
+    moments = slice(piece.at[0], piece.at[0] + piece.latents.shape[1])
+    rows = slice(piece.at[1] // patch, (piece.at[1] + piece.latents.shape[3]) // patch)
+    columns = slice(piece.at[2] // patch, (piece.at[2] + piece.latents.shape[4]) // patch)
     cos, sin = (
-        table.view(frames, height // patch, width // patch, -1)[:, rows, columns].flatten(0, 2)
+        table.view(frames, height // patch, width // patch, -1)[moments, rows, columns].flatten(0, 2)
         for table in rotary(height, width, frames, device)
     )
     return cos, sin
@@ -113,7 +114,10 @@ class DitTask:
         name_attributes(self.modules["text_encoder"], self.plan.text_steps, self.seed)
 
     def order(self, step: int, share: float) -> Order:
-        """Clips at one of the look's sizes, whole or in windows of their latents."""
+        """Clips at one of the look's sizes, whole or in windows of their latents.
+
+        Clips that are rendered for each step (a plan without `kept`) are always whole.
+        """
         look = look_at(self.plan.dit_looks, share)
         self.lowest[step] = next(time for until, time in self.plan.dit_lowest if share <= until)
         rng = np.random.default_rng([self.seed, step, 20])
@@ -126,6 +130,7 @@ class DitTask:
             entropy=self.plan.entropy,
             crop=look.crop[1:],
             cuts=look.cuts,
+            moments=look.crop[0],
         )
 
     def encode(self, clips: np.ndarray) -> torch.Tensor:
@@ -142,14 +147,17 @@ class DitTask:
         noise = generator(self.device, self.seed, step)
         rng = np.random.default_rng([self.seed, step, 21])
         repeats = self.plan.dit_noises
-        texts = [
-            "" if rng.random() < CAPTION_DROP else text for _ in range(repeats) for text in batch.captions
-        ]
-        times = self._times(len(texts), self.lowest.pop(step, 0), noise)
+        times = self._times(len(batch.captions) * repeats, self.lowest.pop(step, 0), noise)
         errors, begin = [], 0
         for piece in batch.pieces or (self._encoded(batch),):
-            share = slice(begin, begin := begin + len(piece.latents) * repeats)
-            errors.append(self._error(piece, texts[share], times[share], noise))
+            end = begin + len(piece.latents)
+            texts = [
+                "" if rng.random() < CAPTION_DROP else text
+                for _ in range(repeats)
+                for text in batch.captions[begin:end]
+            ]
+            errors.append(self._error(piece, texts, times[begin * repeats : end * repeats], noise))
+            begin = end
         error = torch.cat(errors)
         late = times >= len(self.signal) // 2
         return {"loss": error.mean(), "late": error[late].mean() if late.any() else error.mean()}
@@ -167,8 +175,8 @@ class DitTask:
     def _encoded(self, batch: Batch) -> Piece:
         """Rendered clips as a piece, whole and weighted alike."""
         latents = self.encode(batch.pixels)
-        whole = (latents.shape[3], latents.shape[4])
-        return Piece(latents=latents, animals=torch.zeros_like(latents[:, :, 0]), at=(0, 0), whole=whole)
+        whole = (latents.shape[1], latents.shape[3], latents.shape[4])
+        return Piece(latents=latents, animals=torch.zeros_like(latents[:, :, 0]), at=(0, 0, 0), whole=whole)
 
     def _error(
         self, piece: Piece, texts: list[str], times: torch.Tensor, noise: torch.Generator

@@ -25,6 +25,7 @@ from torch import nn
 
 from cogexp.nano.training import ranks
 from cogexp.nano.training.orders import CLIP_FRAMES, Batch, Order, Piece, caption_of, scenes_of
+from cogexp.nano.training.ranks import World
 from cogexp.nano.world import Scene, Stage
 
 if TYPE_CHECKING:
@@ -72,20 +73,19 @@ def fill(
     size: tuple[int, int],
     clips: int,
     *,
-    rank: int = 0,
-    ranks: int = 1,
+    world: World = World(),  # noqa: B008
     entropy: float,
     seed: int,
     encode: Callable[[NDArray[np.uint8]], torch.Tensor],
 ) -> Iterator[int]:
     """Encode until `clips` clips (or the next multiple of 16) are kept; yields their number after each file.
 
-    Of several processes, each makes every `ranks`-th file.
+    Of several processes, each makes its share of the files.
     encode: uint8 (b, 9, h, w, 3) -> latents (b, 3, 16, h/8, w/8). Files that are there stay.
     """
     place = folder_of(folder, size)
     place.mkdir(parents=True, exist_ok=True)
-    for index in range(rank, -(-clips // CLIPS_A_FILE), ranks):
+    for index in range(world.rank, -(-clips // CLIPS_A_FILE), world.size):
         path = place / f"{index:05d}.safetensors"
         if not path.is_file():
             order = Order(
@@ -159,26 +159,29 @@ class Keeper:
                 pixels=np.empty((0, 0, 0, 0, 3), np.uint8),
                 captions=tuple(caption_of(scene, rng, plain=False) for scene in scenes),
                 scenes=scenes,
-                pieces=tuple(window(kept, share, order.crop, rng) for share in shares),
+                pieces=tuple(window(kept, share, (order.moments, *order.crop), rng) for share in shares),
             )
 
 
-def window(kept: Kept, chosen: NDArray[np.int64], crop: tuple[int, int], rng: np.random.Generator) -> Piece:
-    """The chosen clips, cut to one random window of `crop` latents, (0, 0) for the whole.
+def window(
+    kept: Kept, chosen: NDArray[np.int64], crop: tuple[int, int, int], rng: np.random.Generator
+) -> Piece:
+    """The chosen clips, cut to one random window of `crop` latents (frames, rows, columns), 0 for all.
 
     Windows begin at even latents, where the denoiser's patches do, and half of them lie in the lower half,
     where animals walk.
     """
-    whole = (kept.latents.shape[3], kept.latents.shape[4])
-    rows, columns = (min(crop[0], whole[0]), min(crop[1], whole[1])) if crop[0] else whole
-    spare = ((whole[0] - rows) // PATCH, (whole[1] - columns) // PATCH)
+    whole = (kept.latents.shape[1], kept.latents.shape[3], kept.latents.shape[4])
+    frames, rows, columns = (min(c, all_) if c else all_ for c, all_ in zip(crop, whole, strict=True))
+    spare = ((whole[1] - rows) // PATCH, (whole[2] - columns) // PATCH)
     y = PATCH * int(rng.integers(spare[0] // 2 if rng.random() < 0.5 else 0, spare[0] + 1))
     x = PATCH * int(rng.integers(spare[1] + 1))
+    t = int(rng.integers(whole[0] - frames + 1))
     index = torch.from_numpy(chosen)
     return Piece(
-        latents=kept.latents[index, :, :, y : y + rows, x : x + columns].float(),
-        animals=kept.animals[index, :, y : y + rows, x : x + columns],
-        at=(y, x),
+        latents=kept.latents[index, t : t + frames, :, y : y + rows, x : x + columns].float(),
+        animals=kept.animals[index, t : t + frames, y : y + rows, x : x + columns],
+        at=(t, y, x),
         whole=whole,
     )
 
@@ -194,15 +197,15 @@ def digest(vae: nn.Module) -> str:
 
 def keeper(task: DitTask, folder: Path) -> Keeper:
     """The latents that the task's plan asks for, made now where they are missing."""
-    place = folder / "latents" / digest(task.vae)
+    name = f"{digest(task.vae)}-entropy{task.plan.entropy:g}-seed{task.seed}"
+    place = folder / "latents" / name
     world, console = ranks.join(), Console(stderr=True)
     for size, clips in task.plan.kept:
         made = fill(
             place,
             size,
             clips,
-            rank=world.rank,
-            ranks=world.size,
+            world=world,
             entropy=task.plan.entropy,
             seed=task.seed,
             encode=lambda pixels: task.encode(pixels).cpu(),

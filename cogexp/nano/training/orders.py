@@ -29,7 +29,7 @@ class Order:
     width, height: the rendered size; look: the size returned, (0, 0) for as rendered. wear: 0..1, how much
     blur and noise are added, so that a scorer is not thrown by a generated clip's softness.
     crop: (height, width) of `cuts` pieces of each clip, (0, 0) for the whole picture. Of kept latents it is
-    in latents, and the clips are shared out among the `cuts` windows.
+    in latents, and the clips are shared out among the `cuts` windows of `moments` latent frames (0: all).
     """
 
     seed: int
@@ -46,6 +46,7 @@ class Order:
     plain: bool = False
     crop: tuple[int, int] = (0, 0)
     cuts: int = 1
+    moments: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -60,14 +61,14 @@ class Order:
 class Piece:
     """One window of some clips' latents, the same for all: latents (b, f, 16, h, w).
 
-    animals: (b, f, h, w), the share of each latent's pixels that animals cover. at: row and column of the
-    window in the whole, whole: rows and columns of that.
+    animals: (b, f, h, w), the share of each latent's pixels that animals cover. at: latent frame, row and
+    column of the window in the whole, whole: frames, rows and columns of that.
     """
 
     latents: torch.Tensor
     animals: torch.Tensor
-    at: tuple[int, int]
-    whole: tuple[int, int]
+    at: tuple[int, int, int]
+    whole: tuple[int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
