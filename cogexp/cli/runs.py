@@ -149,6 +149,12 @@ def _engine(launcher: dict[str, Any], settings: Settings) -> Engine:
         pool = _options(ray_pool.Options, options)
         ray_pool.check(settings.device, pool)
         return lambda requests, ahead, progress: ray_pool.launch(requests, progress, ahead.seconds, pool)
+    if launcher["name"] == "workers":
+        from cogexp.launch import workers
+
+        crew = _options(workers.Options, options)
+        workers.check(settings.device, crew)
+        return lambda requests, ahead, progress: workers.launch(requests, progress, ahead.seconds, crew)
     if launcher["name"] == "submitit":
         from cogexp.launch import slurm
 

@@ -1,0 +1,149 @@
+"""Several workers on one study: who gets which job, and what becomes of a job whose worker died.
+
+A worker keeps its model between jobs. One that dies costs the job it had, which is recorded as failed;
+another takes its place.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cogexp import record as records
+from cogexp.build import Request
+from cogexp.launch.basic import Clock
+from cogexp.launch.execute import run_folder
+from cogexp.launch.lost import record_lost
+from cogexp.launch.schedule import Schedule
+from cogexp.terminal import Progress, Silent
+
+Work = Callable[[Request, Progress], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a job ended: what it said, and why it left no record of its own ('' when it did).
+
+    died: its worker is gone. out_of_memory: and was killed for its memory.
+    """
+
+    lines: tuple[str, ...] = ()
+    problem: str = ""
+    died: bool = False
+    out_of_memory: bool = False
+
+
+class Crew(Protocol):
+    """The workers, known by number; each does one job at a time."""
+
+    def start(self, number: int) -> str:
+        """A new worker that can work; else why there is none, '' when there is."""
+
+    def give(self, number: int, request: Request) -> None:
+        """Let an idle worker begin a job."""
+
+    def wait(self) -> tuple[int, Outcome]:
+        """The next job that ends: its worker and how."""
+
+    def stop(self, number: int) -> None:
+        """End a worker at once, whatever it does."""
+
+
+class Said(Silent):
+    """Keeps what a job said, for the terminal that started the sweep."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+class Pool:
+    """A crew and its jobs, until none is left."""
+
+    def __init__(
+        self,
+        crew: Crew,
+        name: str,
+        requests: Sequence[Request],
+        progress: Progress,
+        seconds: Sequence[float | None],
+    ) -> None:
+        """`name` of its workers in messages; `seconds`: how long each job is expected to take."""
+        self._crew, self._name, self._progress = crew, name, progress
+        self._clock, self._schedule = Clock(seconds), Schedule(requests)
+        self._total, self._done = len(requests), 0
+        self._workers: set[int] = set()
+        self._busy: dict[int, str] = {}  # worker -> when its job started
+        self._said: set[str] = set()
+
+    def run(self, count: int) -> None:
+        """Start `count` workers and hand out the jobs.
+
+        Raises:
+            KeyboardInterrupt: after the jobs under way were recorded as interrupted.
+        """
+        try:
+            for number in range(1, count + 1):
+                self._start(number)
+            while self._busy or (len(self._schedule) and self._workers):
+                self._hand_out()
+                self._settle(*self._crew.wait())
+            if len(self._schedule):
+                self._progress.say(f"no {self._name} is left; {len(self._schedule)} jobs were not run")
+        except KeyboardInterrupt:
+            # A second Ctrl-C must not cut the records short.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number, started in self._busy.items():
+                self._crew.stop(number)
+                request = self._schedule.lost(number)
+                record_lost(request, "the sweep was interrupted", status="interrupted", started=started)
+            raise
+        finally:
+            for number in self._workers:
+                self._crew.stop(number)
+
+    def _start(self, number: int) -> None:
+        """A new worker; where it does not come there is one worker less."""
+        self._workers.discard(number)
+        if problem := self._crew.start(number):
+            self._progress.say(f"worker {number} did not start: {problem}")
+        else:
+            self._workers.add(number)
+
+    def _hand_out(self) -> None:
+        for number in sorted(self._workers - set(self._busy)):
+            if (request := self._schedule.next(number)) is not None:
+                self._crew.give(number, request)
+                self._busy[number] = records.now()
+
+    def _settle(self, number: int, outcome: Outcome) -> None:
+        """One job is over: its record is there, or one is written for it."""
+        started = self._busy.pop(number)
+        self._done += 1
+        for line in outcome.lines:
+            if line not in self._said:
+                self._said.add(line)
+                self._progress.say(line)
+        request = self._schedule.lost(number) if outcome.died else self._schedule.finished(number)
+        if outcome.problem:
+            status = "oom" if outcome.out_of_memory else "failed"
+            record_lost(request, outcome.problem, status=status, started=started)
+        self._tell(number, request)
+        if outcome.died:
+            if len(self._schedule):
+                self._progress.say(f"worker {number} died and is started again")
+                self._start(number)
+            else:
+                self._workers.discard(number)
+
+    def _tell(self, number: int, request: Request) -> None:
+        found = records.read_if_whole(run_folder(request))
+        status = found.status if found is not None else "left no record"
+        left = self._clock.left(self._done) if self._done < self._total else ""
+        self._progress.say(
+            f"[{self._done}/{self._total}] {request.spec.run_id} {status} (worker {number}){left}"
+        )
