@@ -1,16 +1,18 @@
 """What runs on this card took, against what the roofline said: the ratio corrects the next plan.
 
-Only finished runs of the same model on a card of the same name count, and only stages that were computed,
-not taken from the store.
+Only finished runs and measurements (`bench`) of the same model on a card of the same name count, and only
+stages that were computed, not taken from the store.
 """
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from cogexp import record as records
 from cogexp.catalog import VARIANTS
@@ -41,19 +43,30 @@ class Correction:
     @property
     def said(self) -> str:
         """In words; empty when nothing was measured."""
-        return f"times corrected by {self.runs} finished runs on this card" if self.runs else ""
+        return (
+            f"times corrected by {self.runs} finished runs or measurements on this card" if self.runs else ""
+        )
 
 
 NOTHING = Correction()
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Took:
+    """What one finished run or measurement took: its spec as written, its GPU, seconds by stage."""
+
+    spec: dict[str, Any]
+    gpu: str
+    seconds: dict[str, float]
+
+
 def read(outputs: Path, spec: RunSpec, card: Card) -> Correction:
-    """The correction that the finished runs below `outputs` give for this model on this card."""
+    """The correction that finished runs and `bench` below `outputs` give for this model on this card."""
     ratios: dict[str, list[float]] = {}
     flagged: dict[tuple[str, OptimizationSpec], list[float]] = {}
     runs = 0
-    for file in sorted((outputs / "runs").glob(f"*/{records.RECORD_FILE}")):
-        found = _ratios(file.parent, spec, card)
+    for took in (*_runs(outputs), *_benches(outputs)):
+        found = _ratios(took, spec, card)
         runs += bool(found)
         for (stage, flags), ratio in found.items():
             ratios.setdefault(stage, []).append(ratio)
@@ -65,29 +78,56 @@ def read(outputs: Path, spec: RunSpec, card: Card) -> Correction:
     )
 
 
-def _ratios(folder: Path, spec: RunSpec, card: Card) -> dict[tuple[str, OptimizationSpec], float]:
+def _runs(outputs: Path) -> Iterator[_Took]:
+    """Finished runs: only the stages that they computed."""
+    for file in sorted((outputs / "runs").glob(f"*/{records.RECORD_FILE}")):
+        record = records.read_if_whole(file.parent)
+        if record is not None and record.status == "ok":
+            seconds = {
+                stage: float(cost["seconds"])
+                for stage, cost in record.stages.items()
+                if stage in STAGES and cost and not cost.get("cached")
+            }
+            yield _Took(spec=record.spec, gpu=str(record.device.get("gpu") or ""), seconds=seconds)
+
+
+def _benches(outputs: Path) -> Iterator[_Took]:
+    """What `bench` measured: some steps stand for all of them."""
+    for file in sorted((outputs / "bench").glob("*/bench.json")):
+        try:
+            plain = json.loads(file.read_text(encoding="utf-8"))
+            if plain["status"] != "ok":
+                continue
+            steps = plain["spec"]["sampler"]["steps"]
+            times = {
+                "encode": plain["encode_seconds"],
+                "denoise": plain["step"] * steps if plain["step"] else None,
+                "decode": plain["decode_seconds"],
+            }
+            gpu = str(plain["device"].get("gpu") or "")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.debug("not used for the plan: %s: %s", file, error)
+            continue
+        seconds = {stage: value for stage, value in times.items() if isinstance(value, float)}
+        yield _Took(spec=plain["spec"], gpu=gpu, seconds=seconds)
+
+
+def _ratios(took: _Took, spec: RunSpec, card: Card) -> dict[tuple[str, OptimizationSpec], float]:
+    if took.spec.get("model", {}).get("name") != spec.model.name:
+        return {}
+    if not took.gpu or not _same_card(took.gpu, card):
+        return {}
     try:
-        record = records.read(folder, per_frame=False)
-    except (records.RecordError, OSError) as error:
-        log.debug("not used for the plan: %s", error)
-        return {}
-    if record.status != "ok" or record.spec.get("model", {}).get("name") != spec.model.name:
-        return {}
-    name = record.device.get("gpu")
-    if not name or not _same_card(str(name), card):
-        return {}
-    try:
-        ran = RunSpec.from_dict(record.spec)
+        ran = RunSpec.from_dict(took.spec)
     except SpecError as error:
         log.debug("not used for the plan: %s", error)
         return {}
     predicted = roofline.seconds(ran, VARIANTS[ran.model.name], card)
-    found = {}
-    for stage in STAGES:
-        cost = record.stages.get(stage)
-        if cost and not cost.get("cached") and cost["seconds"] > 0 and predicted[stage] > 0:
-            found[stage, ran.optimization] = cost["seconds"] / predicted[stage]
-    return found
+    return {
+        (stage, ran.optimization): seconds / predicted[stage]
+        for stage, seconds in took.seconds.items()
+        if seconds > 0 and predicted[stage] > 0
+    }
 
 
 def _same_card(name: str, card: Card) -> bool:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from cogexp import machine
+from cogexp import bench, machine
+from cogexp.bench import Bench
 from cogexp.catalog import VARIANTS
 from cogexp.plan import cards, compute, measured, plan, roofline, settings, weights
 from cogexp.record import Record, write
@@ -212,10 +213,32 @@ def test_runs_of_the_same_flags_count_before_others(tmp_path: Path) -> None:
     assert found.apply(spec, {"denoise": 1.0})["denoise"] == pytest.approx(1.0)
 
 
+def test_a_bench_corrects_the_times_of_all_stages(tmp_path: Path) -> None:
+    spec, card = spec_of("cogvideox-5b", SMALL), cards.CARDS["RTX 4090"]
+    predicted = roofline.seconds(spec, VARIANTS["cogvideox-5b"], card)
+    cold, warm = 5.0, 1.5 * predicted["denoise"] / spec.sampler.steps
+    took = Bench(
+        bench_id="one",
+        status="ok",
+        spec=asdict(spec),
+        steps=4,
+        step_seconds=[cold, warm, warm, warm],
+        encode_seconds=4 * predicted["encode"],
+        decode_seconds=2 * predicted["decode"],
+        device={"type": "cuda", "gpu": "NVIDIA GeForce RTX 4090"},
+    )
+    bench.write(took, tmp_path / "bench" / "one")
+    bench.write(replace(took, status="oom"), tmp_path / "bench" / "two")
+    found = measured.read(tmp_path, spec, card)
+    assert found.runs == 1
+    assert found.by_stage == pytest.approx({"encode": 4.0, "denoise": 1.5, "decode": 2.0})
+    assert measured.read(tmp_path, spec, cards.CARDS["T4"]) == measured.NOTHING
+
+
 def test_a_damaged_record_does_not_stop_the_plan(tmp_path: Path) -> None:
-    run = tmp_path / "runs" / "broken"
-    run.mkdir(parents=True)
-    (run / "record.json").write_text("{")
+    for file in ("runs/broken/record.json", "bench/broken/bench.json", "bench/other/bench.json"):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text("[1]" if "other" in file else "{")
     assert plan(spec_of("cogvideox-5b", SMALL), "24GB", outputs=tmp_path).corrected_by == ""
 
 
