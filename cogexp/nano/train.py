@@ -3,7 +3,8 @@
 Every part resumes from its checkpoint, so a long training can be done in pieces with `--minutes`. With
 `--from shipped` parts without a checkpoint begin with the package's weights: `dit --from shipped` trains the
 denoiser on the shipped VAE, `vae --from shipped` trains that VAE further. On a CPU start one process a core:
-`torchrun --nproc-per-node 2 -m cogexp.nano.train dit --plan cpu --threads 1 --compile`.
+`torchrun --nproc-per-node 2 -m cogexp.nano.train dit --plan cpu --threads 1 --compile`, and `--plan cpu-more
+--from shipped` for a denoiser that the package has.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--folder", type=Path, default=Path("outputs/nano"), help="checkpoints (default: %(default)s)"
     )
-    parser.add_argument("--plan", choices=("auto", "gpu", "cpu", "tiny"), default="auto")
+    parser.add_argument("--plan", choices=("auto", "gpu", "cpu", "cpu-more", "tiny"), default="auto")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
     parser.add_argument(
         "--minutes", type=float, help="stop this call after so many minutes; call again to go on"

@@ -235,3 +235,18 @@ def test_high_noise_comes_first():
     assert first.max() == 999
     assert later.min() < 30
     assert len(later.unique()) == 64, "one from each of equal intervals"
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_covers_its_whole_training(name):
+    plan = PLANS[name]
+    for shares in (
+        [look.until for look in plan.vae_looks],
+        [look.until for look in plan.dit_looks],
+        [until for until, _ in plan.dit_lowest],
+    ):
+        assert shares == sorted(set(shares))
+        assert shares[-1] == 1.0
+    # A clip that is not kept has no windows.
+    kept = {size for size, _ in plan.kept}
+    assert all(look.crop == (0, 0, 0) or set(look.sizes) <= kept for look in plan.dit_looks)

@@ -1,8 +1,8 @@
-"""How much of what each part sees: one plan for a GPU, one for CPU hours, one for tests. Numbers only."""
+"""How much of what each part sees: a plan for a GPU, two for CPU hours, one for tests. Numbers only."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cogexp.nano.training.loop import Schedule
 
@@ -129,6 +129,19 @@ PLANS: dict[str, Plan] = {
         text_steps=2,
     ),
 }
+
+# For a denoiser that was trained before (--from shipped): all noises from the beginning, at a lower rate. To
+# begin with high noise alone again would unlearn the rest.
+PLANS["cpu-more"] = replace(
+    PLANS["cpu"],
+    dit=replace(PLANS["cpu"].dit, peak=1.2e-3, muon=0.012),
+    dit_looks=(
+        Look(until=0.25, batch=6, sizes=(HALF,)),
+        Look(until=0.85, batch=6, sizes=(NATIVE, NATIVE, NATIVE, HALF), crop=(0, 18, 32), cuts=2),
+        Look(until=1.00, batch=2, sizes=(NATIVE,)),
+    ),
+    dit_lowest=((1.0, 0),),
+)
 
 
 def look_at(looks: tuple[Look, ...], share: float) -> Look:
