@@ -195,6 +195,9 @@ def test_without_a_login_it_is_one_line(tmp_path: Path) -> None:
         assert "--dry-run" in done.stderr
 
 
+VIEW_ID = "VmlldzE="  # as W&B gives them: base64 of View1
+
+
 class Server(http.server.BaseHTTPRequestHandler):
     """As much of W&B as saving a view takes; it opens no runs. `views` are what was sent."""
 
@@ -221,8 +224,14 @@ class Server(http.server.BaseHTTPRequestHandler):
         if "upsertView" in query:
             self.views.append(variables)
             view = {key: variables.get(key) for key in ("name", "displayName", "description", "type", "spec")}
-            view |= {"id": "View1", "project": project, "createdAt": when, "updatedAt": when, "user": None}
+            view |= {"id": VIEW_ID, "project": project, "createdAt": when, "updatedAt": when, "user": None}
             return {"upsertView": {"view": view, "inserted": True}}
+        saved = {view.get("type"): view for view in self.views}
+        if "allViews" in query:
+            view = saved["project-view"] | {"id": VIEW_ID}
+            return {"project": {"allViews": {"edges": [{"node": view}]}}}
+        if "SpecificReport" in query:
+            return {"view": saved["runs"] | {"id": VIEW_ID, "project": project}}
         if "internalId" in query:
             return {"project": {"id": "p", "internalId": "7"}}
         if "models(" in query:
@@ -244,10 +253,13 @@ def test_with_a_login_it_is_saved_and_the_addresses_are_told(tmp_path: Path) -> 
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "cogexp", "dashboard", str(tmp_path / "out")],
-            env=environment(tmp_path / "home", WANDB_BASE_URL=url, WANDB_API_KEY="0" * 40),
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+        done, again = (
+            subprocess.run(
+                [sys.executable, "-m", "cogexp", "dashboard", str(tmp_path / "out")],
+                env=environment(tmp_path / "home", WANDB_BASE_URL=url, WANDB_API_KEY="0" * 40),
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+            )
+            for _ in range(2)
         )  # fmt: skip
     finally:
         server.shutdown()
@@ -256,7 +268,10 @@ def test_with_a_login_it_is_saved_and_the_addresses_are_told(tmp_path: Path) -> 
     assert [name for name, _ in told] == ["workspace", "report"]
     assert all(address.startswith(f"{url}/me/cogexp") for _, address in told)
     assert "W&B: offline, the server did not open the run" in done.stderr
-    board, report = handler.views
+    board, report, *second = handler.views
+    assert again.stdout == done.stdout, "the same addresses: nothing was made a second time"
+    assert [view["id"] for view in second] == [VIEW_ID, VIEW_ID]
+    assert second[0]["name"] == board["name"]
     assert (board["entityName"], board["projectName"], board["displayName"]) == (
         "me",
         "cogexp",

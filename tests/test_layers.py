@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {"spec"},
     "engine": {"spec", "catalog", "video", "nano", "tiles", "whole"},
     # fourth
-    "tracking": {"provenance", "record"},
+    "tracking": {"provenance", "record", "whole"},
     # order.py and forecast.py say what a study will compute and how long that takes
     "study": {"record", "sheet", "spec", "store", "plan", "catalog", "machine", "video", "whole"},
     "attempt": {"provenance", "record", "spec", "engine", "tracking"},

@@ -110,26 +110,29 @@ def _save(
     """Workspace, report and table; each is told with its address or, in one line, with what went wrong."""
     from cogexp.tracking import dashboard as boards
     from cogexp.tracking import make_tracker
+    from cogexp.tracking.dashboard_saved import addresses, key_of, onto_saved, remember
     from cogexp.tracking.guard import line, within
     from cogexp.tracking.study_table import table_of
 
     failed = False
+    home = folder / "reports"
+    known = addresses(home)
 
     def workspace() -> Any:
-        return boards.workspace(logged, answer, entity=entity, project=project, study=study).save().url
+        return boards.workspace(logged, answer, entity=entity, project=project, study=study)
 
     def report() -> Any:
-        return (
-            boards.report(logged, answer, entity=entity, project=project, study=study, online=True).save().url
-        )
+        return boards.report(logged, answer, entity=entity, project=project, study=study, online=True)
 
-    for name, work in (("workspace", workspace), ("report", report)):
-        done = within(SAVE_SECONDS, work)
+    for name, make in (("workspace", workspace), ("report", report)):
+        key = key_of(name, entity, project, study)
+        done = within(SAVE_SECONDS, lambda: onto_saved(make(), name, known.get(key)).save().url)  # noqa: B023
         if done.fault:
             progress.say(f"W&B: the {name} is not saved: {line(done.fault)}")
             failed = True
         else:
             print(f"{name}: {done.value}")
+            remember(home, key, str(done.value))
     # Last, because it uploads the clips: the two above are quick.
     tracker = make_tracker("online", project=project, entity=entity, folder=folder, say=progress.say)
     tracked = tracker.study(table_of(study or "all", found))
