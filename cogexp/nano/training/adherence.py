@@ -88,6 +88,9 @@ def measure(
         modules, texts, width=size[0], height=size[1], steps=steps, guidance=guidance, device=device
     )
     figures = {f"adherence_{k}": v for k, v in adherence(judge, clips, scenes).items()}
+    # What they were measured on: the model card says it.
+    figures |= {"generated_clips": number, "generated_width": size[0], "generated_height": size[1]}
+    figures |= {"generated_steps": steps, "generated_guidance": guidance}
     if clip_model is not None:
         figures["clip_auc"] = clip_auc(clip_model, clips, texts)
     if sheet is not None:

@@ -61,7 +61,7 @@ def card(shipped: Path) -> str:
             rows.append(f"| {title} | {found[name]:.3g} | {line:g} | {mark} |")
     short = [name for name, (_, gpu, cpu) in LINES.items()
              if name in found and found[name] < (gpu if with_gpu else cpu)]  # fmt: skip
-    return _TEXT.format(parts=_parts(pieces), figures="\n".join(rows), rest=_rest(pieces, short))
+    return _TEXT.format(parts=_parts(pieces), figures="\n".join(rows), rest=_rest(pieces, short, found))
 
 
 def _parts(pieces: dict[str, list[dict[str, Any]]]) -> str:
@@ -80,8 +80,14 @@ def _parts(pieces: dict[str, list[dict[str, Any]]]) -> str:
     return "\n".join(rows)
 
 
-def _rest(pieces: dict[str, list[dict[str, Any]]], short: list[str]) -> str:
+def _rest(pieces: dict[str, list[dict[str, Any]]], short: list[str], found: dict[str, float]) -> str:
     lines = []
+    if "generated_clips" in found:
+        lines.append(
+            f"Generated: {found['generated_clips']:g} held-out prompts at {found['generated_width']:g}x"
+            f"{found['generated_height']:g}, {found['generated_steps']:g} steps, guidance "
+            f"{found['generated_guidance']:g}, read by the judge."
+        )
     if not pieces["transformer"]:
         lines.append(
             "The denoiser is not trained yet: generated clips are abstract, and no figure of generated clips "
@@ -104,7 +110,8 @@ else, and is no judge of the full-size models' quality.
   measured on those. No photograph, film or text of anybody is in it.
 - Licence: Apache-2.0, as the rest of the package.
 - Training from nothing: `python -m cogexp.nano.train all --plan gpu` (or `--plan cpu`), which resumes
-  where it stopped; further from these weights: the same with `--from shipped`. Then
+  where it stopped; further from these weights: the same with `--from shipped` (a denoiser on a CPU: with
+  `--plan cpu-more`). Then `python -m cogexp.nano.train adherence`,
   `python -m cogexp.nano.train measure` and `python -m cogexp.nano.train ship`.
 - Figures are of the weights before their rounding to fp16.
 

@@ -99,7 +99,8 @@ def split(
     named: Iterable[tuple[str, nn.Parameter]], edges: Sequence[str]
 ) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """(kernels inside the network, everything else): names that contain one of `edges` are not inside."""
-    inside, rest = [], []
+    inside: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in named:
         whole = parameter.ndim > 1 and not any(edge in name for edge in edges)
         (inside if whole else rest).append(parameter)

@@ -28,7 +28,7 @@ def ship(folder: Path, to: Path, *, parts: tuple[str, ...] = tuple(FILES)) -> di
     under a denoiser that knows only the latents of the old one.
     """
     to.mkdir(parents=True, exist_ok=True)
-    ready = [part for part in parts if (folder / part / "average.safetensors").is_file()]
+    ready = [part for part in parts if _was_trained(folder / part)]
     if "vae" in ready and "dit" not in ready:
         _refuse_other_latents(folder / "vae", to)
     for part in ready:
@@ -42,6 +42,13 @@ def ship(folder: Path, to: Path, *, parts: tuple[str, ...] = tuple(FILES)) -> di
     if sum(sizes.values()) > LIMIT_MB or sizes.get(undertrained_file(to).name, 0) > UNDERTRAINED_LIMIT_MB:
         raise ValueError(f"the weights take {sum(sizes.values()):.1f} MB of {LIMIT_MB:g}: {sizes}")
     return sizes
+
+
+def _was_trained(folder: Path) -> bool:
+    """Whether there are weights that are not just those of the package (`begin_from_shipped`)."""
+    progress = checkpoint.load_progress(folder)
+    untouched = progress is not None and progress.step == 0 and bool(progress.earlier)
+    return (folder / "average.safetensors").is_file() and not untouched
 
 
 def _refuse_other_latents(source: Path, to: Path) -> None:
