@@ -35,7 +35,7 @@ class Attempt:
     device: str
     study: str | None = None
     resolved: dict[str, str] = field(default_factory=dict)
-    tracker: Tracker | None = None
+    tracker: Tracker = field(default_factory=NullTracker)
     scores: dict[str, float | None] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     per_frame: dict[str, list[float | None]] = field(default_factory=dict)
@@ -43,12 +43,13 @@ class Attempt:
     files: dict[str, str] = field(default_factory=dict)
     record: Record | None = None
 
+    def __post_init__(self) -> None:
+        self.meter = Meter(self.device)
+        self._told: set[str] = set()
+
     def __enter__(self) -> Attempt:
         self.started = records.now()
-        self.meter = Meter(self.device)
-        self.tracker = self.tracker or NullTracker()
         self._log = _RunLog(self.folder)
-        self._told: set[str] = set()
         self.resolved |= optimization_notes(self.spec, self.device)
         self.tracker.start(
             self.spec.run_id,
@@ -69,7 +70,6 @@ class Attempt:
 
     def tell(self) -> None:
         """Let the tracker show the stages that are done: how far a run came that is killed later."""
-        assert self.tracker is not None
         for name, cost in self.meter.in_order().items():
             if name not in self._told and not cost["cached"]:
                 self._told.add(name)
@@ -87,7 +87,6 @@ class Attempt:
                 MODELS.free()  # the next job of a sweep starts with all the memory there is
         self.record = self._finish(error)
         self._log.close()
-        assert self.tracker is not None
         self.tracked = self.tracker.finish(self.record, self.folder)
         return isinstance(error, Exception)
 

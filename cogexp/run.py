@@ -45,9 +45,9 @@ def run(
     from cogexp.store import Store
 
     device = device if device != "auto" else ("cuda" if gpu() else "cpu")
-    attempt = Attempt(
-        spec=spec, folder=folder, device=device, study=study, resolved=dict(resolved or {}), tracker=tracker
-    )
+    attempt = Attempt(spec=spec, folder=folder, device=device, study=study, resolved=dict(resolved or {}))
+    if tracker is not None:
+        attempt.tracker = tracker
     store, progress = Store(out / "store", store_gb), progress or Silent()
     with attempt:
         attempt.begin()
@@ -58,3 +58,28 @@ def run(
         pictures.draw(attempt, clips)
     assert attempt.record is not None
     return attempt.record
+
+
+def make_latents(
+    spec: RunSpec, out: Path, *, device: str, store_gb: float, progress: Progress
+) -> dict[str, str]:
+    """Only the first half of a run: leave its latents in `out/store`, where `run` finds them.
+
+    Returns what the run's record is to say under 'resolved' of how its flags took hold. Raises what fails.
+    """
+    from cogexp import stages
+    from cogexp.attempt import Attempt
+    from cogexp.engine.models import MODELS, check_device
+    from cogexp.store import Store
+
+    check_device(device)
+    attempt = Attempt(spec=spec, folder=out / "runs" / spec.run_id, device=device)
+    stages.latents(attempt, Store(out / "store", store_gb), progress)
+    return attempt.resolved | MODELS.notes(spec, device)
+
+
+def forget_denoiser() -> None:
+    """Give back the memory of the parts that encode and denoise."""
+    from cogexp.engine.models import MODELS
+
+    MODELS.free("transformer", "text_encoder")

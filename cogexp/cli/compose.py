@@ -37,7 +37,7 @@ __all__ = [
     "to_plain",
 ]
 
-LAUNCHERS = ("basic", "workers", "ray", "submitit")
+LAUNCHERS = ("basic", "overlap", "workers", "ray", "submitit")
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def _compose_one(words: Words, overrides: list[str]) -> DictConfig:
 
 
 def launcher_of(words: Words) -> dict[str, Any]:
-    """Where a sweep runs: {"name": "basic" | "workers" | "ray" | "submitit", and the launcher's own keys}.
+    """Where a sweep runs: {"name": one of LAUNCHERS, and the launcher's own keys}.
 
     Raises:
         SpecError: another launcher, or a key that it does not have.

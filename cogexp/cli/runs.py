@@ -155,6 +155,12 @@ def _engine(launcher: dict[str, Any], settings: Settings) -> Engine:
         crew = _options(workers.Options, options)
         workers.check(settings.device, crew)
         return lambda requests, ahead, progress: workers.launch(requests, progress, ahead.seconds, crew)
+    if launcher["name"] == "overlap":
+        from cogexp.launch import overlap
+
+        pair = _options(overlap.Options, options)
+        overlap.check(settings, pair)
+        return lambda requests, ahead, progress: overlap.launch(requests, progress, ahead.seconds, pair)
     if launcher["name"] == "submitit":
         from cogexp.launch import slurm
 

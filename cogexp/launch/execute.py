@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cogexp import record as records
@@ -14,8 +16,16 @@ if TYPE_CHECKING:
     from cogexp.tracking import Tracker
 
 
-def execute(request: Request, progress: Progress, *, mirror: bool = False) -> Record:
+def execute(
+    request: Request,
+    progress: Progress,
+    *,
+    mirror: bool = False,
+    notes: Mapping[str, str] = MappingProxyType({}),
+) -> Record:
     """Run one job, or return its finished record; `mirror` shows a finished one to the tracker again.
+
+    notes: more for the record's 'resolved', from a process that did a part of the job.
 
     Raises:
         KeyboardInterrupt: after the interrupted run was recorded.
@@ -40,7 +50,7 @@ def execute(request: Request, progress: Progress, *, mirror: bool = False) -> Re
         force=settings.force,
         store_gb=settings.store_gb,
         study=settings.study,
-        resolved=request.resolved,
+        resolved={**request.resolved, **notes},
         tracker=tracker_of(settings, progress),
         progress=progress,
     )

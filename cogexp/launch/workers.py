@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -21,19 +18,24 @@ import psutil
 
 from cogexp.build import Request
 from cogexp.launch.execute import execute
-from cogexp.launch.logs import show_log_lines
 from cogexp.launch.pool import Outcome, Pool, Said, Work
+from cogexp.launch.process import (
+    START_SECONDS,
+    environment,
+    how_it_ended,
+    settle_in,
+    threads,
+    usable_cores,
+)
 from cogexp.provenance import redact
 from cogexp.spec import SpecError
 from cogexp.terminal import Progress
 
-START_SECONDS = 300.0  # importing from a busy disk or a network share takes its time
 END_SECONDS = 5.0  # for an idle worker to leave by itself
 MOST_ON_CPU = 4  # more would fight for the memory's bandwidth
 GIB_A_WORKER = 4.0  # of main memory on a CPU: a run of the embedded model stays below 3
 
 _READY = "ready"
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _GPUS = "CUDA_VISIBLE_DEVICES"
 
 
@@ -64,11 +66,11 @@ def environments(device: str, options: Options, jobs: int) -> list[dict[str, str
         gpus = _gpus()
         count = len(gpus) if options.workers == "auto" else int(options.workers)
         return [{_GPUS: gpus[i % len(gpus)]} for i in range(min(count, jobs))]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     room = int(psutil.virtual_memory().available / 2**30 / GIB_A_WORKER)
     count = min(cores, MOST_ON_CPU, room) if options.workers == "auto" else int(options.workers)
     count = max(min(count, jobs), 1)
-    return [dict.fromkeys(_THREADS, str(max(cores // count, 1)))] * count
+    return [threads(cores // count)] * count
 
 
 def _gpus() -> list[str]:
@@ -113,7 +115,7 @@ class _Processes:
     def start(self, number: int) -> str:
         here, there = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(there, *self._arguments), daemon=True)
-        with _environment(self._shares[number - 1]):
+        with environment(self._shares[number - 1]):
             process.start()
         there.close()
         self._processes[number] = (process, here)
@@ -122,7 +124,7 @@ class _Processes:
                 return ""
             problem = f"no answer in {START_SECONDS:.0f} s"
         except (EOFError, OSError):
-            problem = _end(process)
+            problem = how_it_ended(process)
         self.stop(number)
         return problem
 
@@ -139,7 +141,7 @@ class _Processes:
         try:
             return number, here.recv()
         except (EOFError, OSError):
-            problem = f"the worker died: {_end(process)}"
+            problem = f"the worker died: {how_it_ended(process)}"
             self.stop(number)
             return number, Outcome(problem=problem, died=True)
 
@@ -154,38 +156,9 @@ class _Processes:
         self._busy.discard(number)
 
 
-@contextmanager
-def _environment(share: dict[str, str]) -> Iterator[None]:
-    """`share` in this process's environment: libraries read it once, when a new process loads them."""
-    before = {key: os.environ.get(key) for key in share}
-    os.environ.update(share)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                del os.environ[key]
-            else:
-                os.environ[key] = value
-
-
-def _end(process: BaseProcess) -> str:
-    """How a process that is going ended."""
-    process.join(timeout=10.0)
-    code = process.exitcode
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        hint = "; SIGKILL is what the kernel sends when memory is short" if name == "SIGKILL" else ""
-        return f"killed by {name}{hint}"
-    return f"exit status {code}"
-
-
 def _serve(connection: Connection, work: Work, folder: str, debug: bool) -> None:
     """A worker's life: job after job, until it is killed or nobody is there any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process records and kills
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    os.chdir(folder)
-    show_log_lines(debug)
+    settle_in(folder, debug)
     connection.send(_READY)
     while True:
         try:
@@ -199,10 +172,3 @@ def _serve(connection: Connection, work: Work, folder: str, debug: bool) -> None
         except Exception as error:  # noqa: BLE001 - what no run raises, but the others must go on
             problem = redact(str(error) or type(error).__name__)
         connection.send(Outcome(lines=tuple(said.lines), problem=problem))
-
-
-def _leave_with_parent() -> None:
-    """A worker whose sweep was killed must not write into runs that the next start does again."""
-    if (parent := multiprocessing.parent_process()) is not None:
-        wait([parent.sentinel])
-        os._exit(1)

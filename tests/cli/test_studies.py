@@ -121,7 +121,10 @@ def test_plan_prints_the_table_and_runs_nothing(tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("words", "names"),
     [
-        (["hydra/launcher=rai"], ("hydra/launcher", "basic, workers, ray, submitit", "nearest: ray")),
+        (
+            ["hydra/launcher=rai"],
+            ("hydra/launcher", "basic, overlap, workers, ray, submitit", "nearest: ray"),
+        ),
         (["hydra/launcher=ray", "hydra.launcher.worker=2"], ("hydra/launcher=ray", "worker")),
         (["hydra/launcher=ray", "hydra.launcher.workers=0"], ("hydra.launcher.workers", "at least 1")),
         (["hydra/launcher=ray", "device=cuda:1"], ("device", "cuda:1", "nearest: cuda")),

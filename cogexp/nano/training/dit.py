@@ -27,7 +27,7 @@ from cogexp.nano.training.warm import name_attributes
 CAPTION_DROP = 0.1
 # A latent covered by an animal counts so many times more than one of the land (kept latents only): animals
 # fill a tenth of a picture and are most of what a prompt asks for. Each place's minimum stays where it was.
-_ANIMALS_COUNT = 3.0
+_ANIMALS_COUNT = 9.0
 # Clips encoded at once.
 ENCODE_CHUNK = 16
 

@@ -1,0 +1,204 @@
+"""The second process of an overlapped sweep: it leaves the latents of jobs to come in the store."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from cogexp.build import Request
+from cogexp.launch.process import how_it_ended, settle_in, threads, usable_cores
+from cogexp.provenance import redact
+from cogexp.run import make_latents
+from cogexp.store import Keys, Store
+from cogexp.terminal import Progress, Silent
+
+END_SECONDS = 5.0  # for an idle process to leave by itself
+
+# One job's first half: the notes for its record. What fails is raised.
+Make = Callable[[Request, Progress], dict[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """How the first half of a job ended: notes for its record, or why there are no latents."""
+
+    notes: dict[str, str] = field(default_factory=dict)
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stage:
+    """What the second process is at."""
+
+    name: str = ""
+    done: int = 0
+
+
+def latents_of(request: Request, progress: Progress) -> dict[str, str]:
+    """Encode and denoise one job into the store."""
+    settings = request.settings
+    return make_latents(
+        request.spec, settings.outputs, device=settings.device, store_gb=settings.store_gb, progress=progress
+    )
+
+
+def firsts(requests: Sequence[Request]) -> dict[str, Request]:
+    """Content key -> the first job that needs those latents; what the store has is left out."""
+    found: dict[str, Request] = {}
+    for request in requests:
+        keys, store = Keys.of(request.spec), Store(request.settings.outputs / "store", 0)
+        if not (store.has("denoise", keys.denoise) or store.has("decode", keys.decode)):
+            found.setdefault(keys.denoise, request)
+    return found
+
+
+class Ahead:
+    """The second process and what it made; a thread of this process feeds it and listens.
+
+    It works at most `lead` clips ahead. After a failure it ends, so that the first process has all memory to
+    try that job by itself, and comes back for the next one.
+    """
+
+    def __init__(self, requests: Sequence[Request], lead: int, make: Make = latents_of) -> None:
+        self._jobs = firsts(requests)
+        self._order = {key: number for number, key in enumerate(self._jobs)}
+        self._lead, self._make = lead, make
+        self._made: dict[str, Made] = {}
+        self._at = 0  # the job that the first process is at
+        self._stage = _Stage()
+        self._stopped = False
+        self._changed = threading.Condition()
+        self._process: BaseProcess | None = None
+        self._here: Connection | None = None
+        self._thread = threading.Thread(target=self._feed, daemon=True)
+        self._thread.start()
+
+    def take(self, request: Request, progress: Progress) -> Made | None:
+        """Wait for the latents of the job that is next; None for one that needs none made."""
+        key = Keys.of(request.spec).denoise
+        if key not in self._jobs:
+            return None
+        with self._changed:
+            self._at = max(self._at, self._order[key])
+            self._changed.notify_all()
+            if key in self._made:
+                return self._made[key]
+        steps = request.spec.sampler.steps
+        with progress.stage("denoise ahead", steps) as advance:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: key in self._made, timeout=0.25)
+                    made, stage = self._made.get(key), self._stage
+                if made is not None:
+                    advance(0 if made.problem else steps)
+                    return made
+                if stage.name == "denoise":
+                    advance(stage.done)
+
+    def stop(self) -> None:
+        """End the second process, whatever it does."""
+        with self._changed:
+            self._stopped = True
+            busy = len(self._made) < len(self._jobs)
+            self._changed.notify_all()
+        if busy and self._process is not None:
+            self._process.kill()
+        self._thread.join()
+
+    def _feed(self) -> None:
+        try:
+            for number, (key, request) in enumerate(self._jobs.items()):
+                if not self._until(number - self._lead):
+                    return
+                made = self._job(request)
+                with self._changed:
+                    self._made[key], self._stage = made, _Stage()
+                    self._changed.notify_all()
+                if made.problem:
+                    self._end()
+                    if not self._until(number + 1):
+                        return
+        finally:
+            self._end()
+
+    def _until(self, number: int) -> bool:
+        """Wait until the first process has come to job `number`; False when it needs no more."""
+        with self._changed:
+            last = len(self._jobs) - 1
+            self._changed.wait_for(lambda: self._stopped or (self._at >= number and number <= last))
+            return not self._stopped
+
+    def _job(self, request: Request) -> Made:
+        try:
+            if self._process is None:
+                self._start(request)
+            assert self._here is not None
+            self._here.send(request)
+            while True:
+                found = self._here.recv()
+                if isinstance(found, Made):
+                    return found
+                with self._changed:
+                    self._stage = found
+        except (EOFError, OSError):
+            assert self._process is not None
+            return Made(problem=f"the second process died: {how_it_ended(self._process)}")
+
+    def _start(self, request: Request) -> None:
+        # Not forked: a fork of a process whose libraries have threads may hang.
+        context = multiprocessing.get_context("spawn")
+        self._here, there = context.Pipe()
+        settings = request.settings
+        arguments = (there, self._make, os.getcwd(), settings.debug, settings.device)
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
+        self._process.start()
+        there.close()
+        if self._stopped:
+            self._process.kill()
+
+    def _end(self) -> None:
+        if self._process is not None and self._here is not None:
+            self._here.close()
+            self._process.join(0 if self._stopped else END_SECONDS)
+            self._process.kill()
+            self._process.join()
+        self._process = self._here = None
+
+
+class _Told(Silent):
+    """Tells the first process how far a job is."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def stage(self, name: str, total: int | None) -> Iterator[Any]:
+        self._connection.send(_Stage(name=name))
+        yield lambda done: self._connection.send(_Stage(name=name, done=done))
+
+
+def _serve(connection: Connection, make: Make, folder: str, debug: bool, device: str) -> None:
+    """The second process's life: job after job, until nobody is there any more."""
+    if device == "cpu":
+        # Before torch is loaded, which reads it once. A quarter of the cores is for the first process.
+        cores = usable_cores()
+        os.environ.update(threads(cores - max(cores // 4, 1)))
+    settle_in(folder, debug)
+    told = _Told(connection)
+    while True:
+        try:
+            request: Request = connection.recv()
+        except EOFError:
+            return
+        try:
+            made = Made(notes=make(request, told))
+        except Exception as error:  # noqa: BLE001 - the first process tries the job again and records what fails
+            made = Made(problem=redact(str(error) or type(error).__name__))
+        connection.send(made)

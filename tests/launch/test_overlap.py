@@ -1,0 +1,215 @@
+"""A second process denoises ahead: what it hands over, what its failures cost, and that it never stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from cogexp import record as records
+from cogexp.build import Request, Settings
+from cogexp.launch import basic, overlap
+from cogexp.launch.ahead import firsts
+from cogexp.launch.overlap import Options, check, check_memory, launch
+from cogexp.machine import Gpu
+from cogexp.spec import SpecError
+from cogexp.store import Store
+from cogexp.terminal import Progress, Silent
+from cogexp.video import read
+from tests.launch.jobs import by_seed, finish, requests
+
+DEADLY, RAISING = 1, 2
+QUICK = {
+    "model": {"name": "nano", "weights": "random"},
+    "sampler": {"steps": 2},
+    "metrics": {"names": "none"},
+}
+
+
+class Said(Silent):
+    """A progress that keeps what was said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def mark(request: Request, progress: Progress) -> dict[str, str]:
+    """A first half that only leaves a file, or dies, or raises."""
+    if request.spec.seed == DEADLY:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if request.spec.seed == RAISING:
+        raise ValueError("no such noise")
+    return quiet(request, progress)
+
+
+def quiet(request: Request, progress: Progress) -> dict[str, str]:
+    """A first half that goes well."""
+    with progress.stage("denoise", 1) as advance:
+        advance(1)
+    (request.settings.outputs / f"made{request.spec.seed}").write_text(str(os.getpid()), "utf-8")
+    return {"optimization.cache": "took hold"}
+
+
+def for_ever(request: Request, progress: Progress) -> dict[str, str]:
+    """A first half that is under way when the sweep ends."""
+    quiet(request, progress)
+    time.sleep(120)
+    return {}
+
+
+def _stand_in(monkeypatch: pytest.MonkeyPatch, then: object = None) -> dict[int, dict[str, str]]:
+    """Second halves that only write their record; seed -> the notes that came with it."""
+    notes_of: dict[int, dict[str, str]] = {}
+
+    def execute(request: Request, progress: Progress, *, notes: dict[str, str] | None = None) -> None:
+        notes_of[request.spec.seed] = dict(notes or {})
+        if then is not None:
+            then(request)  # type: ignore[operator]
+        finish(request)
+
+    monkeypatch.setattr(overlap, "execute", execute)
+    return notes_of
+
+
+def test_frames_and_records_are_those_of_a_plain_sweep(tmp_path: Path) -> None:
+    plain, pair = (
+        [
+            *requests(tmp_path / name, 2, **QUICK),
+            *requests(tmp_path / name, 2, **QUICK, upscaler={"name": "lanczos", "scale": 2}),
+        ]
+        for name in ("plain", "pair")
+    )
+    basic.launch(plain, Silent(), [None] * 4)
+    launch(pair, Silent(), [None] * 4, Options())
+    for one, other in zip(plain, pair, strict=True):
+        assert one.spec == other.spec
+        folders = [job.settings.outputs / "runs" / job.spec.run_id for job in (one, other)]
+        before, after = map(records.read, folders)
+        assert before.status == after.status == "ok"
+        assert np.array_equal(*(read(folder / "native.mp4").frames for folder in folders))
+        assert after.stages["denoise"]["cached"]
+        assert after.stages["denoise"]["seconds"] > 0
+        first_use = other in pair[:2]
+        assert ("hydra.launcher" in after.resolved) == first_use or other in pair[2:]
+    kept = [Store(job.settings.outputs / "store", 1) for job in (plain[0], pair[0])]
+    latents = [{f.name: f for f in (store.folder / "denoise").iterdir()} for store in kept]
+    assert latents[0].keys() == latents[1].keys()
+    assert len(latents[0]) == 2
+
+
+def test_the_next_clip_is_made_while_one_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait_for_the_next(request: Request) -> None:
+        seed, made = request.spec.seed, lambda s: (tmp_path / f"made{s}").is_file()
+        if seed < 4:
+            _until(lambda: made(seed + 1))
+        if seed == 0:
+            _until(lambda: made(2))
+            time.sleep(0.5)
+            assert not made(3), "no further ahead than it may"
+
+    notes = _stand_in(monkeypatch, wait_for_the_next)
+    launch(requests(tmp_path, 5), Silent(), [None] * 5, Options(ahead=2), make=quiet)
+    assert {record.status for record in by_seed(tmp_path).values()} == {"ok"}
+    assert len(notes) == 5
+    assert all(note["optimization.cache"] == "took hold" for note in notes.values())
+    assert "overlap" in notes[0]["hydra.launcher"]
+    pids = {(tmp_path / f"made{seed}").read_text("utf-8") for seed in range(5)}
+    assert len(pids) == 1
+    assert str(os.getpid()) not in pids
+    assert not any(psutil.pid_exists(int(pid)) for pid in pids)
+
+
+def test_a_clip_that_fails_ahead_is_tried_by_the_first_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freed: list[int] = []
+    monkeypatch.setattr(overlap, "forget_denoiser", lambda: freed.append(1))
+    notes, said = _stand_in(monkeypatch), Said()
+    launch(requests(tmp_path, 5), said, [None] * 5, Options(), make=mark)
+    assert set(by_seed(tmp_path)) == set(range(5))
+    assert notes[DEADLY] == notes[RAISING] == {}
+    assert len(freed) == 2
+    text = "\n".join(said.lines)
+    assert "died: killed by SIGKILL" in text
+    assert "no such noise" in text
+    pids = {seed: (tmp_path / f"made{seed}").read_text("utf-8") for seed in (0, 3, 4)}
+    assert pids[3] == pids[4] != pids[0], "another process after each failure"
+
+
+def test_what_is_stored_is_not_made_again(tmp_path: Path) -> None:
+    jobs = [*requests(tmp_path, 2, **QUICK), *requests(tmp_path, 2, **QUICK, upscaler={"name": "bicubic"})]
+    assert [job.spec.seed for job in firsts(jobs).values()] == [0, 1]
+    basic.launch(jobs[:1], Silent(), [None])
+    assert [job.spec.seed for job in firsts(jobs).values()] == [1]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_the_second_process_does_not_outlive_its_sweep(tmp_path: Path, how: signal.Signals) -> None:
+    script = f"""
+from pathlib import Path
+from cogexp.launch.overlap import Options, launch
+from cogexp.terminal import Silent
+from tests.launch.jobs import requests
+from tests.launch.test_overlap import for_ever
+if __name__ == "__main__":
+    jobs = requests(Path({str(tmp_path)!r}), 3)
+    launch(jobs, Silent(), [None] * 3, Options(), make=for_ever)
+"""
+    (tmp_path / "sweep.py").write_text(script, "utf-8")
+    sweep = subprocess.Popen(
+        [sys.executable, tmp_path / "sweep.py"],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stderr=subprocess.DEVNULL,
+    )
+    file = tmp_path / "made0"
+    _until(lambda: file.is_file() and file.read_text("utf-8") != "")
+    pid = int(file.read_text("utf-8"))
+    sweep.send_signal(how)
+    sweep.wait(timeout=60)
+    _until(lambda: not (psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE))
+    statuses = {seed: record.status for seed, record in by_seed(tmp_path).items()}
+    assert statuses == ({0: "interrupted"} if how == signal.SIGINT else {})
+
+
+def test_wrong_options_are_refused() -> None:
+    with pytest.raises(SpecError, match=r"hydra\.launcher\.ahead must be at least 1, got 0; nearest: 1"):
+        check(Settings(), Options(ahead=0))
+    with pytest.raises(SpecError, match="store_gb must be above 0"):
+        check(Settings(store_gb=0), Options())
+
+
+def test_a_gpu_too_small_for_both_processes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [job] = requests(
+        tmp_path,
+        1,
+        model={"name": "cogvideox-5b", "weights": "random", "dtype": "bfloat16"},
+        resolution={"width": 512, "height": 288, "frames": 49},
+    )
+    for gib, enough in ((40.0, True), (24.0, False)):
+        card = Gpu(name="a card", total_gib=gib, capability=(8, 0))
+        monkeypatch.setattr(overlap.machine, "gpu", lambda card=card: card)
+        if enough:
+            check_memory([job.spec], "cuda")
+        else:
+            with pytest.raises(SpecError, match=r"got a card with .* nearest: hydra/launcher=basic"):
+                check_memory([job.spec], "cuda")
+    check_memory([job.spec], "cpu")
+
+
+def _until(true: object) -> None:
+    deadline = time.monotonic() + 120
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
