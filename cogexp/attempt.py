@@ -7,6 +7,7 @@ interruption does, after it was recorded too.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +35,7 @@ class Attempt:
     folder: Path
     device: str
     study: str | None = None
+    made: Collection[str] = ()  # stages that another process made for this run
     resolved: dict[str, str] = field(default_factory=dict)
     tracker: Tracker = field(default_factory=NullTracker)
     scores: dict[str, float | None] = field(default_factory=dict)
@@ -44,7 +46,7 @@ class Attempt:
     record: Record | None = None
 
     def __post_init__(self) -> None:
-        self.meter = Meter(self.device)
+        self.meter = Meter(self.device, self.made)
         self._told: set[str] = set()
 
     def __enter__(self) -> Attempt:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,17 @@ if TYPE_CHECKING:
     from cogexp.tracking import Tracker
 
 
+@dataclass(frozen=True, kw_only=True)
+class FirstHalf:
+    """What one process did for a run that another finishes.
+
+    notes: for the record's 'resolved', of how the flags took hold. stages: those that it made itself.
+    """
+
+    notes: Mapping[str, str] = field(default_factory=dict)
+    stages: tuple[str, ...] = ()
+
+
 def run(
     spec: RunSpec,
     out: Path | str = "outputs",
@@ -24,6 +37,7 @@ def run(
     store_gb: float = 20.0,
     study: str | None = None,
     resolved: dict[str, str] | None = None,
+    first_half: FirstHalf | None = None,
     tracker: Tracker | None = None,
     progress: Progress | None = None,
 ) -> Record:
@@ -31,6 +45,8 @@ def run(
 
     A finished record of the same spec below `out` is returned as it is, unless `force`. Latents, embeddings
     and frames that an earlier run left in `out/store` are used again (at most `store_gb` GB are kept).
+
+    first_half: what `make_latents` returned in another process, when it was called for this very run.
 
     Raises:
         KeyboardInterrupt: after the interrupted run was recorded.
@@ -45,7 +61,15 @@ def run(
     from cogexp.store import Store
 
     device = device if device != "auto" else ("cuda" if gpu() else "cpu")
-    attempt = Attempt(spec=spec, folder=folder, device=device, study=study, resolved=dict(resolved or {}))
+    half = first_half or FirstHalf()
+    attempt = Attempt(
+        spec=spec,
+        folder=folder,
+        device=device,
+        study=study,
+        resolved={**(resolved or {}), **half.notes},
+        made=half.stages,
+    )
     if tracker is not None:
         attempt.tracker = tracker
     store, progress = Store(out / "store", store_gb), progress or Silent()
@@ -60,12 +84,10 @@ def run(
     return attempt.record
 
 
-def make_latents(
-    spec: RunSpec, out: Path, *, device: str, store_gb: float, progress: Progress
-) -> dict[str, str]:
+def make_latents(spec: RunSpec, out: Path, *, device: str, store_gb: float, progress: Progress) -> FirstHalf:
     """Only the first half of a run: leave its latents in `out/store`, where `run` finds them.
 
-    Returns what the run's record is to say under 'resolved' of how its flags took hold. Raises what fails.
+    Raises what fails.
     """
     from cogexp import stages
     from cogexp.attempt import Attempt
@@ -75,7 +97,10 @@ def make_latents(
     check_device(device)
     attempt = Attempt(spec=spec, folder=out / "runs" / spec.run_id, device=device)
     stages.latents(attempt, Store(out / "store", store_gb), progress)
-    return attempt.resolved | MODELS.notes(spec, device)
+    return FirstHalf(
+        notes=attempt.resolved | MODELS.notes(spec, device),
+        stages=tuple(name for name, cost in attempt.meter.stages.items() if not cost["cached"]),
+    )
 
 
 def forget_denoiser() -> None:

@@ -262,8 +262,9 @@ class _Encoder:
         self.stream = self.container.add_stream(
             "libx264",
             rate=rate,
-            # Its lookahead in a thread of its own makes the bytes depend on how busy the machine is.
-            options={"crf": str(crf), "preset": preset, "x264-params": "sync-lookahead=0"},
+            # Its lookahead in a thread of its own makes the bytes depend on how busy the machine is, and its
+            # macroblock tree, in frames as narrow as 64 px, on what lies in memory beside the frame.
+            options={"crf": str(crf), "preset": preset, "x264-params": "sync-lookahead=0:mbtree=0"},
         )
         self.stream.width, self.stream.height, self.stream.pix_fmt = width, height, "yuv420p"
         context = self.stream.codec_context

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ class Meter:
     `stages` has the keys of record.json. `current` names the stage entered last: where an error came from.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, made: Collection[str] = ()) -> None:
+        """made: the stages that another process made for this very run, so that the run bears their cost."""
+        self._made = frozenset(made)
         self.stages: dict[str, dict[str, Any]] = {}
         self.current = "load"
         self._cuda = torch.device(device) if device.startswith("cuda") else None
@@ -64,7 +66,7 @@ class Meter:
 
     def reuse(self, stage: str, cost: dict[str, Any]) -> None:
         """`stage` came out of the store: record what it cost when it ran."""
-        self.stages[stage] = {**cost, "cached": True}
+        self.stages[stage] = {**cost, "cached": stage not in self._made}
 
 
 def _reset_peak_rss() -> None:

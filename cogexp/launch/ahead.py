@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -15,21 +15,21 @@ from typing import Any
 from cogexp.build import Request
 from cogexp.launch.process import how_it_ended, settle_in, threads, usable_cores
 from cogexp.provenance import redact
-from cogexp.run import make_latents
+from cogexp.run import FirstHalf, make_latents
 from cogexp.store import Keys, Store
 from cogexp.terminal import Progress, Silent
 
 END_SECONDS = 5.0  # for an idle process to leave by itself
 
-# One job's first half: the notes for its record. What fails is raised.
-Make = Callable[[Request, Progress], dict[str, str]]
+# Makes one job's latents. What fails is raised.
+Make = Callable[[Request, Progress], FirstHalf]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """How the first half of a job ended: notes for its record, or why there are no latents."""
+    """How the first half of a job ended, or why there are no latents."""
 
-    notes: dict[str, str] = field(default_factory=dict)
+    half: FirstHalf = field(default_factory=FirstHalf)
     problem: str = ""
 
 
@@ -41,7 +41,7 @@ class _Stage:
     done: int = 0
 
 
-def latents_of(request: Request, progress: Progress) -> dict[str, str]:
+def latents_of(request: Request, progress: Progress) -> FirstHalf:
     """Encode and denoise one job into the store."""
     settings = request.settings
     return make_latents(
@@ -89,18 +89,25 @@ class Ahead:
             self._at = max(self._at, self._order[key])
             self._changed.notify_all()
             if key in self._made:
-                return self._made[key]
+                return self._hand_out(key)
         steps = request.spec.sampler.steps
         with progress.stage("denoise ahead", steps) as advance:
             while True:
                 with self._changed:
                     self._changed.wait_for(lambda: key in self._made, timeout=0.25)
-                    made, stage = self._made.get(key), self._stage
+                    made, stage = self._hand_out(key), self._stage
                 if made is not None:
                     advance(0 if made.problem else steps)
                     return made
                 if stage.name == "denoise":
                     advance(stage.done)
+
+    def _hand_out(self, key: str) -> Made | None:
+        """What was made for `key`; its cost is borne by the first job that takes it."""
+        made = self._made.get(key)
+        if made is not None:
+            self._made[key] = replace(made, half=replace(made.half, stages=()))
+        return made
 
     def stop(self) -> None:
         """End the second process, whatever it does."""
@@ -198,7 +205,7 @@ def _serve(connection: Connection, make: Make, folder: str, debug: bool, device:
         except EOFError:
             return
         try:
-            made = Made(notes=make(request, told))
+            made = Made(half=make(request, told))
         except Exception as error:  # noqa: BLE001 - the first process tries the job again and records what fails
             made = Made(problem=redact(str(error) or type(error).__name__))
         connection.send(made)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cogexp import record as records
@@ -13,6 +11,7 @@ from cogexp.record import Record
 from cogexp.terminal import Progress
 
 if TYPE_CHECKING:
+    from cogexp.run import FirstHalf
     from cogexp.tracking import Tracker
 
 
@@ -21,11 +20,11 @@ def execute(
     progress: Progress,
     *,
     mirror: bool = False,
-    notes: Mapping[str, str] = MappingProxyType({}),
+    first_half: FirstHalf | None = None,
 ) -> Record:
     """Run one job, or return its finished record; `mirror` shows a finished one to the tracker again.
 
-    notes: more for the record's 'resolved', from a process that did a part of the job.
+    first_half: what a process that denoised for this job says of it.
 
     Raises:
         KeyboardInterrupt: after the interrupted run was recorded.
@@ -50,7 +49,8 @@ def execute(
         force=settings.force,
         store_gb=settings.store_gb,
         study=settings.study,
-        resolved={**request.resolved, **notes},
+        resolved=request.resolved,
+        first_half=first_half,
         tracker=tracker_of(settings, progress),
         progress=progress,
     )

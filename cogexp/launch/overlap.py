@@ -19,7 +19,7 @@ from cogexp.launch.basic import Clock
 from cogexp.launch.execute import execute
 from cogexp.launch.lost import record_lost
 from cogexp.plan import cards, memory
-from cogexp.run import forget_denoiser
+from cogexp.run import FirstHalf, forget_denoiser
 from cogexp.spec import RunSpec, SpecError
 from cogexp.terminal import Progress
 
@@ -110,4 +110,8 @@ def _finish(request: Request, ahead: Ahead, progress: Progress) -> None:
         execute(request, progress)
         forget_denoiser()  # its memory is the second process's
         return
-    execute(request, progress, notes={} if made is None else {"hydra.launcher": NOTE} | made.notes)
+    if made is None:
+        execute(request, progress)
+        return
+    notes = {"hydra.launcher": NOTE, **made.half.notes}
+    execute(request, progress, first_half=FirstHalf(notes=notes, stages=made.half.stages))

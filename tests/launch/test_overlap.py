@@ -19,6 +19,7 @@ from cogexp.launch import basic, overlap
 from cogexp.launch.ahead import firsts
 from cogexp.launch.overlap import Options, check, check_memory, launch
 from cogexp.machine import Gpu
+from cogexp.run import FirstHalf
 from cogexp.spec import SpecError
 from cogexp.store import Store
 from cogexp.terminal import Progress, Silent
@@ -43,7 +44,7 @@ class Said(Silent):
         self.lines.append(text)
 
 
-def mark(request: Request, progress: Progress) -> dict[str, str]:
+def mark(request: Request, progress: Progress) -> FirstHalf:
     """A first half that only leaves a file, or dies, or raises."""
     if request.spec.seed == DEADLY:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -52,27 +53,27 @@ def mark(request: Request, progress: Progress) -> dict[str, str]:
     return quiet(request, progress)
 
 
-def quiet(request: Request, progress: Progress) -> dict[str, str]:
+def quiet(request: Request, progress: Progress) -> FirstHalf:
     """A first half that goes well."""
     with progress.stage("denoise", 1) as advance:
         advance(1)
     (request.settings.outputs / f"made{request.spec.seed}").write_text(str(os.getpid()), "utf-8")
-    return {"optimization.cache": "took hold"}
+    return FirstHalf(notes={"optimization.cache": "took hold"}, stages=("denoise",))
 
 
-def for_ever(request: Request, progress: Progress) -> dict[str, str]:
+def for_ever(request: Request, progress: Progress) -> FirstHalf:
     """A first half that is under way when the sweep ends."""
     quiet(request, progress)
     time.sleep(120)
-    return {}
+    return FirstHalf()
 
 
 def _stand_in(monkeypatch: pytest.MonkeyPatch, then: object = None) -> dict[int, dict[str, str]]:
     """Second halves that only write their record; seed -> the notes that came with it."""
     notes_of: dict[int, dict[str, str]] = {}
 
-    def execute(request: Request, progress: Progress, *, notes: dict[str, str] | None = None) -> None:
-        notes_of[request.spec.seed] = dict(notes or {})
+    def execute(request: Request, progress: Progress, *, first_half: FirstHalf | None = None) -> None:
+        notes_of[request.spec.seed] = dict(first_half.notes if first_half else {})
         if then is not None:
             then(request)  # type: ignore[operator]
         finish(request)
@@ -97,7 +98,8 @@ def test_frames_and_records_are_those_of_a_plain_sweep(tmp_path: Path) -> None:
         before, after = map(records.read, folders)
         assert before.status == after.status == "ok"
         assert np.array_equal(*(read(folder / "native.mp4").frames for folder in folders))
-        assert after.stages["denoise"]["cached"]
+        for stage in ("encode", "denoise"):
+            assert before.stages[stage]["cached"] == after.stages[stage]["cached"], "who bears the cost"
         assert after.stages["denoise"]["seconds"] > 0
         first_use = other in pair[:2]
         assert ("hydra.launcher" in after.resolved) == first_use or other in pair[2:]
