@@ -199,8 +199,9 @@ def _train_part(
     renderer: Renderer,
     deadline: float,
 ) -> None:
-    from cogexp.nano.training import checkpoint, commands, latents, ranks, ship, tasks
+    from cogexp.nano.training import checkpoint, commands, ranks, ship, tasks
     from cogexp.nano.training.dit import DitTask
+    from cogexp.nano.training.keeper import keeper
     from cogexp.nano.training.loop import train
 
     folder, world = options.folder / part, ranks.join()
@@ -209,14 +210,14 @@ def _train_part(
         task.begin()
     if options.compile and isinstance(task, DitTask):
         task.compile()
-    source = latents.keeper(task, options.folder) if isinstance(task, DitTask) and plan.kept else renderer
-    early = ship.UNDERTRAINED_AT if part == "dit" and not (options.folder / "dit-early").exists() else None
+    kept = keeper(task, options.folder, renderer) if isinstance(task, DitTask) and plan.kept else None
+    early = plan.dit_early if part == "dit" and not (options.folder / "dit-early").exists() else None
     pauses = (early, None) if early is not None else (None,)
     for pause_at in pauses:
         progress = train(
             task,
             folder,
-            source,
+            kept or renderer,
             seconds=deadline - time.monotonic(),
             save_every=options.save_every,
             evaluate_every=options.evaluate_every,
@@ -227,6 +228,8 @@ def _train_part(
             ship.keep_early(options.folder)
         if time.monotonic() >= deadline:
             break
+    if kept is not None and kept.maker is not None:
+        kept.maker.stop()
     if not world.first:
         return
     if part == "vae":

@@ -11,10 +11,12 @@ import torch
 from cogexp.nano import arch
 from cogexp.nano.training import latents
 from cogexp.nano.training.dit import DitTask, rotary, window_rotary
-from cogexp.nano.training.orders import Order
+from cogexp.nano.training.keeper import Keeper, Maker, keeper
+from cogexp.nano.training.orders import Order, render_order
 from cogexp.nano.training.plans import PLANS, Look
 from cogexp.nano.training.ranks import World
-from cogexp.nano.world import Scene
+from cogexp.nano.training.renderer import Renderer
+from cogexp.nano.world import Stage
 
 CPU = torch.device("cpu")
 SIZE = (96, 64)
@@ -33,12 +35,22 @@ def kept(tmp_path_factory):
     return folder
 
 
-def test_animals_are_found_where_they_are():
-    clip, animals = latents.render_pair(Scene(count="three", animal="bear"), (256, 144), 1, 0.0)
-    assert clip.shape == (9, 144, 256, 3)
-    assert animals.shape == (3, 18, 32)
-    assert animals[:, :6].max() == 0, "no bear walks in the sky"
-    assert 0.03 < (animals > 127).mean() < 0.5
+@pytest.mark.parametrize("seed", range(4))
+def test_animals_are_found_where_they_are(seed):
+    order = Order(seed=seed, clips=1, width=256, height=144, entropy=0.0, frames=(0,), animals=True)
+    batch = render_order(order)
+    stage = Stage(batch.scenes[0], 256, 144, 9, 0, 0.0)
+    with_them, without = (stage.frame(0, with_animals=there).astype(int) for there in (True, False))
+    differs = np.abs(with_them - without).max(axis=2) > 10
+    covered = stage.cover(0) > 10
+    assert (differs & covered).sum() > 0.85 * (differs | covered).sum()
+    # Of each latent: the share of its 8x8 pixels.
+    share = differs.reshape(18, 8, 32, 8).mean(axis=(1, 3))
+    there = batch.animals[0, 0] / 255
+    assert batch.animals.shape == (1, 3, 18, 32)
+    assert np.abs(share - there).mean() < 0.05, "shadows cover less than animals"
+    assert np.median(there[share > 0.9]) > 0.8
+    assert there[:4].max() == 0, "nobody is in the sky's upper fifth"
 
 
 def test_what_is_there_is_not_made_again(kept):
@@ -46,12 +58,12 @@ def test_what_is_there_is_not_made_again(kept):
         raise AssertionError("encoded a second time")
 
     assert list(latents.fill(kept, SIZE, 32, entropy=0.0, seed=3, encode=refuse)) == [16, 32]
-    found = latents.load(kept, SIZE)
+    found = latents.load(sorted((kept / "96x64").iterdir()))
     assert found.latents.shape == (32, 3, 16, 8, 12)
     assert found.animals.shape == (32, 3, 8, 12)
     assert len(found.scenes) == 32
     assert not any(scene.held_out for scene in found.scenes)
-    assert latents.load(kept, (64, 64)) is None
+    assert latents.load([]) is None
 
 
 def test_processes_share_the_files(tmp_path):
@@ -61,7 +73,7 @@ def test_processes_share_the_files(tmp_path):
 
 
 def test_windows_are_pieces_of_the_whole(kept):
-    source = latents.Keeper(kept)
+    source = Keeper(kept)
     order = Order(seed=5, clips=6, width=96, height=64, crop=(4, 6), cuts=2, moments=1)
     batch = next(source.batches([order]))
     whole = next(source.batches([replace(order, crop=(0, 0), moments=0)]))
@@ -80,7 +92,7 @@ def test_windows_are_pieces_of_the_whole(kept):
 
 def test_a_size_that_was_not_kept_is_named(kept):
     with pytest.raises(FileNotFoundError, match="64x64: no latents"):
-        next(latents.Keeper(kept).batches([Order(seed=0, clips=1, width=64, height=64)]))
+        next(Keeper(kept).batches([Order(seed=0, clips=1, width=64, height=64)]))
 
 
 def test_a_window_has_its_positions_in_the_whole():
@@ -96,7 +108,7 @@ def test_the_denoiser_trains_on_kept_latents(kept):
     look = Look(until=1.0, batch=4, sizes=(SIZE,), crop=(0, 4, 6), cuts=2)
     plan = replace(PLANS["tiny"], dit_looks=(look,), dit_noises=1)
     task = DitTask(plan, 0, CPU, arch.build(0, ["vae"])["vae"])
-    batch = next(latents.Keeper(kept).batches([task.order(0, 0.0)]))
+    batch = next(Keeper(kept).batches([task.order(0, 0.0)]))
     figures = task.loss(0, batch)
     # The first prediction is zero, so the loss is the velocity's own mean square, weighted.
     assert 0.3 < figures["loss"].item() < 2.0
@@ -114,7 +126,7 @@ def test_another_vae_has_another_folder():
 def test_kept_latents_are_made_by_the_plan(tmp_path):
     plan = replace(PLANS["tiny"], kept=((SIZE, 16),))
     task = DitTask(plan, 0, CPU, arch.build(0, ["vae"])["vae"])
-    source = latents.keeper(task, tmp_path)
+    source = keeper(task, tmp_path, Renderer(0))
     assert source.kept(SIZE).latents.shape == (16, 3, 16, 8, 12)
     assert np.isfinite(source.kept(SIZE).latents.float().numpy()).all()
 
@@ -123,7 +135,7 @@ def test_several_pieces_and_noises_keep_their_captions(kept, monkeypatch):
     look = Look(until=1.0, batch=4, sizes=(SIZE,), cuts=2)
     plan = replace(PLANS["tiny"], dit_looks=(look,), dit_noises=3)
     task = DitTask(plan, 0, CPU, arch.build(0, ["vae"])["vae"])
-    batch = next(latents.Keeper(kept).batches([task.order(0, 0.0)]))
+    batch = next(Keeper(kept).batches([task.order(0, 0.0)]))
     shown = []
 
     def seen(piece, texts, times, noise):
@@ -148,5 +160,41 @@ def test_another_world_has_another_folder(tmp_path, monkeypatch):
     folders = set()
     for entropy, seed in ((0.0, 0), (0.5, 0), (0.0, 1)):
         task = DitTask(replace(plan, entropy=entropy), seed, CPU, vae)
-        folders.add(latents.keeper(task, tmp_path).folder)
+        folders.add(keeper(task, tmp_path, Renderer(0)).folder)
     assert len(folders) == 3
+
+
+def test_a_training_begins_while_latents_are_made(tmp_path, monkeypatch):
+    plan = replace(PLANS["tiny"], kept=((SIZE, 48),))
+    task = DitTask(plan, 0, CPU, arch.build(0, ["vae"])["vae"])
+    monkeypatch.setattr("cogexp.nano.training.keeper._ENOUGH", 16)
+    monkeypatch.setattr("cogexp.nano.training.keeper._LOOK_SECONDS", 0.0)
+    maker = Maker(task, tmp_path, Renderer(0))
+    source = Keeper(tmp_path, maker=maker)
+    maker.start()
+    first = len(source.kept(SIZE).scenes)
+    maker.join()
+    assert 16 <= first <= len(source.kept(SIZE).scenes)
+    assert len(source.kept(SIZE).scenes) == len(Keeper(tmp_path).kept(SIZE).scenes) == 48
+
+
+def test_a_failure_beside_the_training_is_raised_in_it(tmp_path):
+    plan = replace(PLANS["tiny"], kept=((SIZE, 16),))
+    task = DitTask(plan, 0, CPU, arch.build(0, ["vae"])["vae"])
+
+    def fail(clips):
+        raise RuntimeError("out of memory")
+
+    task.encode = fail
+    maker = Maker(task, tmp_path, Renderer(0))
+    maker.start()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        Keeper(tmp_path, maker=maker).kept(SIZE)
+
+
+def test_rendering_processes_fill_the_same_files(kept, tmp_path):
+    with Renderer(2) as renderer:
+        made = latents.fill(tmp_path, SIZE, 20, entropy=0.0, seed=3, encode=_encode, renderer=renderer)
+        assert list(made) == [16, 32]
+    for name in ("00000.safetensors", "00001.safetensors"):
+        assert (tmp_path / "96x64" / name).read_bytes() == (kept / "96x64" / name).read_bytes()

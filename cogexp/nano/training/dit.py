@@ -111,7 +111,7 @@ class DitTask:
 
     def begin(self) -> None:
         """Before the first step of a training from nothing: the text encoder's first lesson."""
-        name_attributes(self.modules["text_encoder"], self.plan.text_steps, self.seed)
+        name_attributes(self.modules["text_encoder"].to(self.device), self.plan.text_steps, self.seed)
 
     def order(self, step: int, share: float) -> Order:
         """Clips at one of the look's sizes, whole or in windows of their latents.
@@ -124,7 +124,7 @@ class DitTask:
         width, height = look.sizes[int(rng.integers(len(look.sizes)))]
         return Order(
             seed=self.seed * 10_000_019 + 9_000_000_000 + step,
-            clips=look.batch,
+            clips=look.clips(width, height),
             width=width,
             height=height,
             entropy=self.plan.entropy,

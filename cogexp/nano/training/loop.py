@@ -145,6 +145,8 @@ class _Run:
         self.progress = checkpoint.load_progress(folder) or checkpoint.Progress()
         if (folder / "average.safetensors").is_file():
             checkpoint.load_into(folder, task.modules, self.average, self.optimizer)
+        live = checkpoint.flat(task.modules)  # changed in place from now on
+        self.averaged = [(self.average[k], v) for k, v in live.items() if v.is_floating_point()]
         self.progress.device = _device_name(task.device)
         self.recent: list[dict[str, torch.Tensor]] = []
         self.mark = self.world.agree(time.monotonic())
@@ -193,10 +195,8 @@ class _Run:
     def _average(self) -> None:
         """An exponential average whose memory grows with the steps, so that its beginning is not noise."""
         decay = min(self.task.schedule.average_decay, (1 + self.progress.step) / (10 + self.progress.step))
-        live = checkpoint.flat(self.task.modules)
-        pairs = [(self.average[name], tensor) for name, tensor in live.items() if tensor.is_floating_point()]
         with torch.no_grad():
-            torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - decay)
+            torch._foreach_lerp_([a for a, _ in self.averaged], [b for _, b in self.averaged], 1 - decay)
 
     def _report(self) -> None:
         figures = {

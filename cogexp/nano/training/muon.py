@@ -27,19 +27,35 @@ _MOMENTUM = 0.95
 
 def orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
     """About the nearest semi-orthogonal matrix (Newton-Schulz); kernels (o, i, ...) count as (o, i * ...)."""
-    flat = matrix.flatten(1)
-    tall = flat.shape[0] > flat.shape[1]
-    x = flat.T if tall else flat
-    x = x / (x.norm() + 1e-7)
+    return orthogonalized_all([matrix])[0]
+
+
+def orthogonalized_all(matrices: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """`orthogonalized` of each; those of one shape in one batch: a GPU waits for every small product."""
+    done: list[torch.Tensor] = list(matrices)
+    shapes: dict[torch.Size, list[int]] = {}
+    for index, matrix in enumerate(matrices):
+        shapes.setdefault(matrix.flatten(1).shape, []).append(index)
+    for (rows, columns), members in shapes.items():
+        flat = torch.stack([matrices[index].flatten(1) for index in members])
+        tall = rows > columns
+        result = _newton_schulz(flat.mT if tall else flat)
+        for index, one in zip(members, result.mT if tall else result, strict=True):
+            done[index] = one.reshape(matrices[index].shape)
+    return done
+
+
+def _newton_schulz(x: torch.Tensor) -> torch.Tensor:
+    """(n, rows, columns), rows <= columns, in and out."""
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     # x <- q(x x') x keeps the form p x, so the iteration needs only the small square matrices p and x x'.
-    gram = x @ x.T
-    eye = torch.eye(len(gram), device=gram.device, dtype=gram.dtype)
-    total = eye
+    gram = x @ x.mT
+    eye = torch.eye(gram.shape[-1], device=gram.device, dtype=gram.dtype)
+    total = eye.expand_as(gram)
     for _ in range(_ITERATIONS):
         factor = _A * eye + _B * gram + _C * gram @ gram
         total, gram = factor @ total, factor @ gram @ factor
-    x = total @ x
-    return (x.T if tall else x).reshape(matrix.shape)
+    return total @ x
 
 
 class Muon(torch.optim.Optimizer):
@@ -57,42 +73,54 @@ class Muon(torch.optim.Optimizer):
         """One step of every group; parameters without a gradient stay."""
         for group in self.param_groups:
             trained = [p for p in group["params"] if p.grad is not None]
-            for parameter in trained:
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+            if not trained:
+                continue
+            torch._foreach_mul_(trained, 1 - group["lr"] * group["weight_decay"])
             if group["orthogonal"]:
                 self._muon(trained, group["lr"])
             else:
-                for parameter in trained:
-                    self._adam(parameter, group["lr"])
+                self._adam(trained, group["lr"])
 
     def _muon(self, parameters: list[torch.Tensor], rate: float) -> None:
         """Each process makes every n-th update, which the others get from it."""
         owners = [index % self.world.size for index in range(len(parameters))]
-        updates = []
-        for owner, parameter in zip(owners, parameters, strict=True):
-            state = self.state[parameter]
-            if not state:
-                state["momentum"] = torch.zeros_like(parameter)
-            momentum = state["momentum"].lerp_(parameter.grad, 1 - _MOMENTUM)
-            # Nesterov: look one step ahead.
-            ahead = torch.lerp(parameter.grad, momentum, _MOMENTUM)
-            updates.append(orthogonalized(ahead) if owner == self.world.rank else ahead)
+        grads = [p.grad for p in parameters if p.grad is not None]
+        momenta = self._states(parameters, "momentum")
+        torch._foreach_lerp_(momenta, grads, 1 - _MOMENTUM)
+        # Nesterov: look one step ahead.
+        updates = list(torch._foreach_lerp(grads, momenta, _MOMENTUM))
+        mine = [index for index, owner in enumerate(owners) if owner == self.world.rank]
+        for index, update in zip(mine, orthogonalized_all([updates[i] for i in mine]), strict=True):
+            updates[index] = update
         self.world.share_out(owners, updates)
         for parameter, update in zip(parameters, updates, strict=True):
             columns = parameter[0].numel()
             parameter.add_(update, alpha=-rate * max(1.0, len(parameter) / columns) ** 0.5)
 
-    def _adam(self, parameter: torch.Tensor, rate: float) -> None:
-        state = self.state[parameter]
-        if not state:
-            state["step"] = torch.zeros(())
-            state["first"], state["second"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
-        state["step"] += 1
-        step = state["step"].item()
-        first = state["first"].lerp_(parameter.grad, 0.1)
-        second = state["second"].mul_(0.98).addcmul_(parameter.grad, parameter.grad, value=0.02)
-        scale = (second / (1 - 0.98**step)).sqrt_().add_(1e-8)
-        parameter.addcdiv_(first, scale, value=-rate / (1 - 0.9**step))
+    def _adam(self, parameters: list[torch.Tensor], rate: float) -> None:
+        """Those that have taken as many steps go together."""
+        alike: dict[float, list[torch.Tensor]] = {}
+        for parameter in parameters:
+            step = self.state[parameter].setdefault("step", torch.zeros(()))
+            step += 1
+            alike.setdefault(step.item(), []).append(parameter)
+        for count, members in alike.items():
+            grads = [p.grad for p in members if p.grad is not None]
+            first, second = self._states(members, "first"), self._states(members, "second")
+            torch._foreach_lerp_(first, grads, 0.1)
+            torch._foreach_mul_(second, 0.98)
+            torch._foreach_addcmul_(second, grads, grads, 0.02)
+            scales = torch._foreach_div(second, 1 - 0.98**count)
+            torch._foreach_sqrt_(scales)
+            torch._foreach_add_(scales, 1e-8)
+            torch._foreach_addcdiv_(members, first, scales, -rate / (1 - 0.9**count))
+
+    def _states(self, parameters: list[torch.Tensor], name: str) -> list[torch.Tensor]:
+        """The parameters' tensors of this name, zeros at first."""
+        for parameter in parameters:
+            if name not in self.state[parameter]:
+                self.state[parameter][name] = torch.zeros_like(parameter)
+        return [self.state[parameter][name] for parameter in parameters]
 
 
 def split(

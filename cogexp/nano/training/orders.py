@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 # Clips are nine frames long wherever nothing else is said.
 CLIP_FRAMES = 9
+# Pixels a latent stands for along rows and columns.
+STRIDE = 8
+# Frames at which animals are looked for, of those that each latent frame stands for (1, then 4 at a time).
+_MOMENTS = ((0,), (1, 4), (5, 8))
 # Attributes whose one-attribute variants make hard negatives.
 VARIED = ("count", "colour", "animal", "action", "direction", "place", "time")
 
@@ -30,6 +34,7 @@ class Order:
     blur and noise are added, so that a scorer is not thrown by a generated clip's softness.
     crop: (height, width) of `cuts` pieces of each clip, (0, 0) for the whole picture. Of kept latents it is
     in latents, and the clips are shared out among the `cuts` windows of `moments` latent frames (0: all).
+    animals: also say where the animals are.
     """
 
     seed: int
@@ -47,6 +52,7 @@ class Order:
     crop: tuple[int, int] = (0, 0)
     cuts: int = 1
     moments: int = 0
+    animals: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -73,11 +79,15 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """pixels: uint8 (clips, frames, height, width, 3); none where latents are kept (latents.Keeper)."""
+    """pixels: uint8 (clips, frames, height, width, 3); none where latents are kept (latents.Keeper).
+
+    animals, when ordered: uint8 (clips, 3, height/8, width/8), how much of each latent's pixels they cover.
+    """
 
     pixels: NDArray[np.uint8]
     captions: tuple[str, ...]
     scenes: tuple[Scene, ...]
+    animals: NDArray[np.uint8] | None = None
     pieces: tuple[Piece, ...] = ()
 
 
@@ -113,12 +123,12 @@ def caption_of(scene: Scene, rng: np.random.Generator, *, plain: bool) -> str:
     return caption(scene, int(rng.integers(1, 2**31)), omit=gone)
 
 
-def fill(order: Order, pixels: NDArray[np.uint8]) -> tuple[tuple[str, ...], tuple[Scene, ...]]:
-    """Render the order into `pixels` (of order.shape); returns captions and scenes."""
+def fill(order: Order, pixels: NDArray[np.uint8]) -> Batch:
+    """Render the order into `pixels` (of order.shape), which become those of the batch."""
     scenes = scenes_of(order)
     rng = np.random.default_rng([order.seed, 2])
     captions = tuple(caption_of(scene, rng, plain=order.plain) for scene in scenes)
-    layout = 0
+    layout, animals = 0, []
     for index, scene in enumerate(scenes):
         # Variants keep their scene's layout: only the attribute tells them apart.
         if index % order.group == 0:
@@ -126,13 +136,27 @@ def fill(order: Order, pixels: NDArray[np.uint8]) -> tuple[tuple[str, ...], tupl
         stage = Stage(scene, order.width, order.height, CLIP_FRAMES, layout, order.entropy)
         wanted = (int(rng.integers(CLIP_FRAMES)),) if order.random_frame else order.frames
         pictures = [stage.frame(frame) for frame in wanted]
+        if order.animals:
+            animals.append(_covered(stage))
         if order.look[0]:
             pictures = [cv2.resize(picture, order.look, interpolation=cv2.INTER_AREA) for picture in pictures]
         for cut in range(index * order.cuts, (index + 1) * order.cuts):
             _cut(pictures, pixels[cut], rng)
             if order.wear:
                 _wear(pixels[cut], order.wear, rng)
-    return captions, scenes
+    return Batch(
+        pixels=pixels, captions=captions, scenes=scenes, animals=np.stack(animals) if animals else None
+    )
+
+
+def _covered(stage: Stage) -> NDArray[np.uint8]:
+    """(3, h/8, w/8): how much of each latent's pixels animals cover at any of its moments."""
+    grid = (stage.size[0] // STRIDE, stage.size[1] // STRIDE)
+    rows = [
+        np.max([cv2.resize(stage.cover(i), grid, interpolation=cv2.INTER_AREA) for i in moment], axis=0)
+        for moment in _MOMENTS
+    ]
+    return np.stack(rows)
 
 
 def _cut(pictures: list[NDArray[np.uint8]], target: NDArray[np.uint8], rng: np.random.Generator) -> None:
@@ -160,9 +184,7 @@ def _wear(clip: NDArray[np.uint8], amount: float, rng: np.random.Generator) -> N
 
 def render_order(order: Order) -> Batch:
     """The order as a new batch, in this process."""
-    pixels = np.empty(order.shape, np.uint8)
-    captions, scenes = fill(order, pixels)
-    return Batch(pixels=pixels, captions=captions, scenes=scenes)
+    return fill(order, np.empty(order.shape, np.uint8))
 
 
 def labels_of(scenes: Sequence[Scene]) -> dict[str, NDArray[np.int64]]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 from cogexp.nano.training.loop import Schedule
 
+NATIVE, HALF, MEDIUM, LARGE = (512, 288), (256, 144), (384, 224), (720, 480)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
@@ -13,6 +15,7 @@ class Look:
 
     crop: (frames, height, width) cut from each clip, (0, 0, 0) for the whole; cuts: how many a clip. For the
     denoiser: latent frames, rows and columns of a window, 0 for all; `cuts` windows share the batch.
+    alike: `batch` is that of clips of the native size; of other sizes as many as have as many pixels.
     """
 
     until: float
@@ -20,6 +23,12 @@ class Look:
     sizes: tuple[tuple[int, int], ...]
     crop: tuple[int, int, int] = (0, 0, 0)
     cuts: int = 1
+    alike: bool = False
+
+    def clips(self, width: int, height: int) -> int:
+        """How many clips of this size make a batch."""
+        share = NATIVE[0] * NATIVE[1] / (width * height) if self.alike else 1.0
+        return max(round(self.batch * share), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,37 +49,41 @@ class Plan:
     held_out_clips: int
     # (share, lowest time) of the denoiser's training: until that share only such times and higher are drawn.
     dit_lowest: tuple[tuple[float, int], ...] = ((1.0, 0),)
+    # At this share of its training the denoiser is kept as the weak model.
+    dit_early: float = 0.12
     # Steps of the text encoder's first lesson (warm.py).
     text_steps: int = 250
     # How many clips of each size the denoiser sees, encoded once and kept; none: fresh clips at each step.
     kept: tuple[tuple[tuple[int, int], int], ...] = ()
 
 
-NATIVE, HALF, MEDIUM, LARGE = (512, 288), (256, 144), (384, 224), (720, 480)
-
 PLANS: dict[str, Plan] = {
     "gpu": Plan(
-        entropy=0.5,
-        vae=Schedule(steps=9000, peak=2e-3, average_decay=0.998),
+        # Some eighty layouts a place: the seed decides where the trees stand, the caption everything else.
+        entropy=0.02,
+        vae=Schedule(steps=9000, minutes=4, peak=1e-3, muon=0.01, cooldown=0.7, average_decay=0.99),
         vae_looks=(
             # Many small pieces of many pictures first: 6 dB ahead of few large ones at the same compute.
-            Look(until=0.12, batch=64, sizes=(NATIVE,), crop=(1, 64, 64), cuts=4),
-            Look(until=0.25, batch=32, sizes=(NATIVE,), crop=(1, 128, 128), cuts=4),
-            Look(until=0.75, batch=12, sizes=(NATIVE, LARGE), crop=(9, 144, 192), cuts=2),
-            Look(until=1.00, batch=6, sizes=(NATIVE,)),
+            Look(until=0.08, batch=32, sizes=(NATIVE,), crop=(1, 128, 128), cuts=4),
+            Look(until=0.40, batch=16, sizes=(NATIVE, LARGE), crop=(9, 96, 128), cuts=4),
+            # The group norms of a whole picture see sky and ground together.
+            Look(until=1.00, batch=8, sizes=(NATIVE, NATIVE, NATIVE, MEDIUM, HALF, LARGE), alike=True),
         ),
-        clip=Schedule(steps=6000, peak=1e-3, warmup=300),
-        clip_batch=512,
-        judge=Schedule(steps=4000, peak=1e-3, warmup=200),
-        judge_batch=256,
-        dit=Schedule(steps=20000, peak=1.0e-3, warmup=500, average_decay=0.9995),
+        clip=Schedule(steps=4000, minutes=2, peak=2e-3, muon=0.02, warmup=100, cooldown=0.5),
+        clip_batch=128,
+        judge=Schedule(steps=4000, minutes=2, peak=1e-3),
+        judge_batch=64,
+        dit=Schedule(
+            steps=20000, minutes=10, peak=2e-3, muon=0.02, warmup=100, cooldown=1.0, average_decay=0.999
+        ),
         dit_looks=(
-            Look(until=0.45, batch=96, sizes=(HALF,)),
-            Look(until=0.85, batch=32, sizes=(NATIVE, NATIVE, NATIVE, HALF, MEDIUM)),
-            Look(until=1.00, batch=24, sizes=(NATIVE, NATIVE, NATIVE, LARGE)),
+            Look(until=0.45, batch=64, sizes=(HALF,)),
+            Look(until=1.00, batch=16, sizes=(NATIVE,) * 5 + (HALF, MEDIUM, LARGE), alike=True),
         ),
         dit_noises=4,
+        dit_early=0.03,
         held_out_clips=64,
+        kept=((HALF, 24000), (NATIVE, 8000), (MEDIUM, 2048), (LARGE, 1024)),
     ),
     "cpu": Plan(
         entropy=0.0,

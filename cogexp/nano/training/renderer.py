@@ -7,6 +7,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from cogexp.nano.training.orders import Batch, Order, fill, render_order
-from cogexp.nano.world import Scene
 
 _MEMORY_DISK = Path("/dev/shm")
 _SPARE_BYTES = 6 * 2**30
@@ -60,9 +60,8 @@ class Renderer:
                 if not waiting:
                     return
                 order, slot, future = waiting.popleft()
-                captions, scenes = future.result()
-                pixels = np.memmap(slot, np.uint8, "c", shape=order.shape)
-                yield Batch(pixels=pixels, captions=captions, scenes=scenes)
+                batch: Batch = future.result()
+                yield replace(batch, pixels=np.memmap(slot, np.uint8, "c", shape=order.shape))
                 free.append(slot)
         finally:
             # The reader stopped early: nobody may still write into files that the next reader uses.
@@ -85,12 +84,12 @@ def _quiet() -> None:
     cv2.setNumThreads(1)
 
 
-def _work(order: Order, slot: str) -> tuple[tuple[str, ...], tuple[Scene, ...]]:
-    """In a worker: render into the slot's file, made or resized as needed."""
+def _work(order: Order, slot: str) -> Batch:
+    """In a worker: render into the slot's file, made or resized as needed; the pixels stay there."""
     path = Path(slot)
     size = int(np.prod(order.shape))
     if not path.exists() or path.stat().st_size < size:
         with path.open("wb") as file:
             file.truncate(size)
     pixels = np.memmap(path, np.uint8, "r+", shape=order.shape)
-    return fill(order, pixels)
+    return replace(fill(order, pixels), pixels=np.empty((0, 0, 0, 0, 3), np.uint8))

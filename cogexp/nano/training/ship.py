@@ -17,8 +17,6 @@ LIMIT_MB = 30.0
 UNDERTRAINED_LIMIT_MB = 6.0
 # Training -> the files that it fills.
 FILES = {"vae": ("vae",), "clip": ("clip",), "judge": ("judge",), "dit": ("transformer", "text_encoder")}
-# At this share of its training the denoiser is kept as the weak model.
-UNDERTRAINED_AT = 0.12
 
 
 def ship(folder: Path, to: Path, *, parts: tuple[str, ...] = tuple(FILES)) -> dict[str, float]:

@@ -62,7 +62,7 @@ class VaeTask:
         width, height = look.sizes[int(rng.integers(len(look.sizes)))]
         return Order(
             seed=self.seed * 10_000_019 + step,
-            clips=look.batch,
+            clips=look.clips(width, height),
             width=width,
             height=height,
             entropy=self.plan.entropy,
