@@ -8,6 +8,7 @@ that the whole picture is seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,9 +100,14 @@ def to_input(frames: NDArray[np.uint8], device: torch.device | str = "cpu") -> t
     return tensor.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
+@lru_cache(maxsize=1)
+def _tokenizer() -> Any:
+    return build_tokenizer()
+
+
 def tokens(texts: Sequence[str], device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
     """input_ids and attention_mask, padded to MAX_SEQUENCE_LENGTH."""
-    batch = build_tokenizer()(
+    batch = _tokenizer()(
         list(texts),
         padding="max_length",
         max_length=MAX_SEQUENCE_LENGTH,

@@ -48,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--folder", type=Path, default=Path("outputs/nano"), help="checkpoints (default: %(default)s)"
     )
-    parser.add_argument("--plan", choices=("auto", "gpu", "cpu", "cpu-more", "tiny"), default="auto")
+    parser.add_argument(
+        "--plan", choices=("auto", "gpu", "gpu-more", "cpu", "cpu-more", "tiny"), default="auto"
+    )
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
     parser.add_argument(
         "--minutes", type=float, help="stop this call after so many minutes; call again to go on"
@@ -90,7 +92,6 @@ def _run(options: argparse.Namespace) -> int:
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
-        torch.backends.cudnn.benchmark = True
     if options.what in PARTS or options.what == "all":
         return _train(options, device)
     from cogexp.nano.training import commands

@@ -4,6 +4,7 @@
    convolution commute, so the convolutions run at latent size, and the repeated rows are broadcast, not made.
 2. A single frame is padded in time with itself, so its 3-D convolution is a 2-D one with the kernel summed
    over time.
+3. Under autocast the group norms keep bfloat16.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 
 def lean(vae: Any) -> Any:
@@ -25,6 +27,8 @@ def lean(vae: Any) -> Any:
     for module in vae.modules():
         if isinstance(module, CogVideoXSpatialNorm3D):
             module.forward = MethodType(_spatial_norm, module)
+        elif isinstance(module, nn.GroupNorm):
+            module.forward = MethodType(_group_norm, module)
         elif isinstance(module, CogVideoXCausalConv3d) and module.pad_mode == "first":
             module.forward = MethodType(_causal_conv, module)
     return vae
@@ -44,6 +48,13 @@ def _widened(latent: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     if frames != kept:
         latent = latent.index_select(2, _row_of(frames, kept).to(latent.device))
     return latent.repeat_interleave(like.shape[-1] // latent.shape[-1], -1)[..., None, :]
+
+
+def _group_norm(self: Any, x: torch.Tensor) -> torch.Tensor:
+    """In the dtype of its input: sums are float32 inside the kernel anyway, and autocast would make float32
+    of the result, which doubles what a GPU reads and writes for the rest of the block."""
+    with torch.autocast(x.device.type, enabled=False):
+        return F.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
 
 
 def _spatial_norm(

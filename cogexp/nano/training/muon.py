@@ -93,9 +93,9 @@ class Muon(torch.optim.Optimizer):
         for index, update in zip(mine, orthogonalized_all([updates[i] for i in mine]), strict=True):
             updates[index] = update
         self.world.share_out(owners, updates)
-        for parameter, update in zip(parameters, updates, strict=True):
-            columns = parameter[0].numel()
-            parameter.add_(update, alpha=-rate * max(1.0, len(parameter) / columns) ** 0.5)
+        scales = [-rate * max(1.0, len(p) / p[0].numel()) ** 0.5 for p in parameters]
+        torch._foreach_mul_(updates, scales)
+        torch._foreach_add_(parameters, updates)
 
     def _adam(self, parameters: list[torch.Tensor], rate: float) -> None:
         """Those that have taken as many steps go together."""

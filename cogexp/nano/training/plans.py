@@ -78,7 +78,7 @@ PLANS: dict[str, Plan] = {
         ),
         dit_looks=(
             Look(until=0.45, batch=64, sizes=(HALF,)),
-            Look(until=1.00, batch=16, sizes=(NATIVE,) * 5 + (HALF, MEDIUM, LARGE), alike=True),
+            Look(until=1.00, batch=16, sizes=(NATIVE,) * 8 + (HALF, HALF, MEDIUM, LARGE), alike=True),
         ),
         dit_noises=4,
         dit_early=0.03,
@@ -143,6 +143,14 @@ PLANS: dict[str, Plan] = {
     ),
 }
 
+# For a VAE that was trained before: no small pieces again.
+PLANS["gpu-more"] = replace(
+    PLANS["gpu"],
+    vae_looks=(
+        Look(until=0.30, batch=8, sizes=(NATIVE, LARGE), crop=(9, 96, 128), cuts=4),
+        Look(until=1.00, batch=4, sizes=(NATIVE, NATIVE, NATIVE, MEDIUM, HALF, LARGE), alike=True),
+    ),
+)
 # For a denoiser that was trained before (--from shipped): all noises from the beginning, at a lower rate. To
 # begin with high noise alone again would unlearn the rest.
 PLANS["cpu-more"] = replace(
