@@ -30,8 +30,8 @@ CAPTION_DROP = 0.1
 _ANIMALS_COUNT = 9.0
 # Sizes that are seen now and then: compiling for one more shape takes longer than it saves.
 _NOT_COMPILED = (MEDIUM, LARGE)
-# Clips encoded at once.
-ENCODE_CHUNK = 16
+# Clips encoded at once: a GPU waits for every call, a CPU for memory.
+_ENCODE_CHUNK = {"cuda": 16, "cpu": 4}
 
 
 @lru_cache(maxsize=16)
@@ -73,9 +73,9 @@ def window_rotary(piece: Piece, device: torch.device) -> tuple[torch.Tensor, tor
 @torch.no_grad()
 def encode(vae: Any, clips: np.ndarray, device: torch.device) -> torch.Tensor:
     """uint8 (b, t, h, w, 3) -> scaled latents float32 (b, f, 16, h/8, w/8): means, without sampling noise."""
-    parts = []
-    for start in range(0, len(clips), ENCODE_CHUNK):
-        pixels = to_pixels(clips[start : start + ENCODE_CHUNK], device)
+    parts, chunk = [], _ENCODE_CHUNK.get(device.type, 4)
+    for start in range(0, len(clips), chunk):
+        pixels = to_pixels(clips[start : start + chunk], device)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             parts.append(vae.encode(pixels).latent_dist.mean.float())
     return torch.cat(parts).permute(0, 2, 1, 3, 4) * vae.config.scaling_factor

@@ -26,8 +26,6 @@ from cogexp.nano.training.renderer import Renderer
 from cogexp.nano.world import Scene
 
 CLIPS_A_FILE = 16
-# Clips encoded at once.
-_CHUNK = 4
 # Latents along each side of the denoiser's patches.
 PATCH = 2
 
@@ -97,9 +95,8 @@ def _write(
     path: Path, batch: Batch, entropy: float, encode: Callable[[NDArray[np.uint8]], torch.Tensor]
 ) -> None:
     assert batch.animals is not None, "ordered with animals"
-    latents = [encode(batch.pixels[i : i + _CHUNK]) for i in range(0, len(batch.pixels), _CHUNK)]
     tensors = {
-        "latents": torch.cat(latents).half().cpu().contiguous(),
+        "latents": encode(batch.pixels).half().cpu().contiguous(),
         "animals": torch.from_numpy(batch.animals),
     }
     notes = {"scenes": json.dumps([asdict(scene) for scene in batch.scenes]), "entropy": f"{entropy:g}"}
