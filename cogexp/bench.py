@@ -7,6 +7,7 @@ whatever happens: a setting that runs out of memory says so and how far it came.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -23,6 +24,8 @@ from cogexp.whole import write_whole
 
 if TYPE_CHECKING:
     from cogexp.engine.meter import Meter
+
+log = logging.getLogger("cogexp")
 
 FILE = "bench.json"
 WARM = 1  # steps that are not timed: kernels are chosen, graphs compiled
@@ -112,7 +115,7 @@ def bench(
     planned = plan(spec, device=device)
     _refuse_what_has_no_room(spec, planned, device)
     steps = spec.sampler.steps if spec.optimization.cache != "none" else min(spec.sampler.steps, timed + WARM)
-    run = _Run(spec=spec, device=device, steps=steps, progress=progress or Silent())
+    run = _Run(spec, device=device, steps=steps, progress=progress or Silent())
     started = records.now()
     error = run.measure()
     memory = run.peaks("peak_allocated_gib" if device != "cpu" else "rss_gib")
@@ -167,10 +170,10 @@ def read(folder: Path) -> Bench | None:
 class _Run:
     """One measurement under way."""
 
-    def __init__(self, *, spec: RunSpec, device: str, steps: int, progress: Progress) -> None:
+    def __init__(self, spec: RunSpec, *, device: str, steps: int, progress: Progress) -> None:
         from cogexp.engine.meter import Meter
 
-        self.spec, self.device, self.progress = spec, device, progress
+        self.device, self.on_gpu, self.progress = device, device != "cpu", progress
         # Fewer steps of the same kind: what a step costs does not depend on how many there are.
         self.short = replace(spec, sampler=replace(spec.sampler, steps=steps))
         self.meter: Meter = Meter(device)
@@ -190,7 +193,8 @@ class _Run:
             MODELS.free()
             self.notes |= optimization_notes(self.short, self.device)
             self._stages()
-        except Exception as error:  # noqa: BLE001 (a setting that fails is a result)
+        except Exception as error:
+            log.debug("traceback", exc_info=error)
             return error
         finally:
             self.notes |= MODELS.notes(self.short, self.device)
@@ -200,9 +204,12 @@ class _Run:
     def _stages(self) -> None:
         from cogexp.engine import generate, magcache
         from cogexp.engine.models import MODELS
+        from cogexp.engine.offload import leaves
 
         spec, device, total = self.short, self.device, self.short.sampler.steps
         self._stage("load", lambda: MODELS.part("text_encoder", spec, device))
+        if self.on_gpu and not leaves("text_encoder", spec.optimization, device):
+            self._stage("load", lambda: generate.encode(spec, device))  # kernels are chosen, order is learned
         embeddings = self._stage("encode", lambda: generate.encode(spec, device))
         self._stage("load", lambda: MODELS.part("transformer", spec, device))
         ratios = None
@@ -216,17 +223,26 @@ class _Run:
                 lambda: generate.denoise(spec, embeddings, device, self._clock(advance), ratios),
             )
         self._stage("load", lambda: MODELS.part("vae", spec, device))
+        if self.on_gpu:
+            # The first group of latent frames and one of the others.
+            self._stage("load", lambda: list(generate.decode(self._brief(5), latents[:, -5:], device)))
         frames = self._stage("decode", lambda: sum(map(len, generate.decode(spec, latents, device))))
         assert frames == spec.resolution.frames
+
+    def _brief(self, latent_frames: int) -> RunSpec:
+        frames = min(4 * latent_frames - 3, self.short.resolution.frames)
+        return replace(self.short, resolution=replace(self.short.resolution, frames=frames))
 
     def _stage(self, name: str, work: Callable[[], Any]) -> Any:
         with self.meter(name):
             started = self.clock()
             made = work()
-            if self.device != "cpu":
+            if self.on_gpu:
                 import torch
 
                 torch.cuda.synchronize(self.device)
+                if name == "load":
+                    torch.cuda.empty_cache()  # what loading needed and gave back is not the next stage's
             self.spent[name] = self.spent.get(name, 0.0) + self.clock() - started
             return made
 
@@ -238,7 +254,7 @@ class _Run:
 
         def step_done(done: int, _: int) -> None:
             nonlocal last
-            if self.device != "cpu":
+            if self.on_gpu:
                 torch.cuda.synchronize(self.device)
             now = self.clock()
             self.step_seconds.append(now - last)

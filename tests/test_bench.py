@@ -155,6 +155,78 @@ def test_timed_is_a_number_of_steps(value: str) -> None:
         command.split_own([f"timed={value}"])
 
 
+def test_own_words() -> None:
+    own, rest = command.split_own(["model=nano", "--markdown", "timed=2", "limit=60", "seed=1"])
+    assert (own.format, own.timed, own.limit_seconds, own.kept) == ("--markdown", 2, 60, None)
+    assert rest == ["model=nano", "seed=1"]
+    with pytest.raises(SpecError, match="limit must be seconds from 1 to"):
+        command.split_own(["limit=soon"])
+    with pytest.raises(SpecError, match="one format"):
+        command.split_own(["--json", "--markdown"])
+    with pytest.raises(SpecError, match="from must be a folder"):
+        command.split_own(["from="])
+
+
+def test_what_was_measured_elsewhere_becomes_markdown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = spec_with({"lean_vae": False})
+    made = {
+        "status": "ok", "steps": 2, "encode_seconds": 0.5, "memory": {"decode": 20.0}, "plan_error": 0.031,
+        "reserved": {"decode": 24.0}, "planned": {"decode": 20.6}, "device": {"gpu": "H100"},
+        "versions": {"torch": "2.11.0"},
+    }  # fmt: skip
+    plain = Bench(
+        bench_id="a", spec=spec.to_dict(), step_seconds=[9.0, 1.0], decode_seconds=1.5, started="1", **made
+    )
+    split = spec_with({"split_cfg": True, "lean_vae": False}).to_dict()
+    other = Bench(bench_id="b", spec=split, step_seconds=[9.0, 0.5], decode_seconds=2.0, started="2", **made)
+    for one in (other, plain):
+        benches.write(one, tmp_path / "bench" / one.bench_id)
+    assert main(["bench", f"from={tmp_path}", "--markdown"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "H100, torch 2.11.0" in lines[0]
+    assert lines[4].startswith("| `split_cfg=true` | 0.500 | 0.50 | 0.50 | 2.00 |")
+    assert lines[4].endswith("| 20.00 | 24.00 | 20.60 | +3% |")
+    assert lines[5].startswith("| `none` | 1.000 | 1.00 |")
+    assert main(["bench", f"from={tmp_path}", "model=nano"]) == 2
+    assert main(["bench", f"from={tmp_path / 'empty'}"]) == 2
+
+
+def test_after_the_limit_no_setting_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([0.0, 0.0, 700.0, 700.0])
+    monkeypatch.setattr(command.time, "monotonic", lambda: next(clock))
+    words = [*WORDS, f"outputs={tmp_path}", "optimization=none,split-cfg", "limit=600", "--json"]
+    assert main(words) == 0
+    captured = capsys.readouterr()
+    assert len(json.loads(captured.out)) == 1
+    assert "1 settings are not measured" in captured.err
+    assert "split_cfg=true" in captured.err
+
+
+def test_on_a_gpu_kernels_are_warm_before_a_stage_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("synchronize", "empty_cache"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_: None)
+    decoded: list[int] = []
+    original = generate.decode
+
+    def decode(spec: Any, latents: Any, device: str) -> Iterator[Any]:
+        decoded.append(spec.resolution.frames)
+        return original(spec, latents, device)
+
+    monkeypatch.setattr(generate, "decode", decode)
+    spec = spec_with()
+    run = benches._Run(spec, device="cpu", steps=2, progress=benches.Silent())
+    run.on_gpu = True
+    assert run.measure() is None
+    frames = spec.resolution.frames
+    assert decoded == [min(17, frames), frames]
+    assert set(run.spent) == {"load", "encode", "denoise", "decode"}
+    assert len(run.step_seconds) == 2
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("optimization", [
     "none", "text-offload", "model-offload", "group-block", "group-offload", "fp8-cast", "lean-vae",

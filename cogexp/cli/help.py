@@ -157,7 +157,9 @@ examples
 """
 
 BENCH = """\
-usage: python -m cogexp bench [group=choice,choice] [group.key=value] [timed=3] [--json]
+usage: python -m cogexp bench [group=choice,choice] [group.key=value] [timed=3] [limit=SECONDS]
+                              [--json | --markdown]
+       python -m cogexp bench from=FOLDER [--json | --markdown]
 
 Measures settings on this machine: seconds a step (median of warm steps; with a step cache the mean over all
 steps), encoding, decoding, peaks of memory, and how far off the plan is. A public model gets random weights
@@ -165,7 +167,10 @@ of full size, so nothing is downloaded. Commas make a table: every combination i
 outputs/bench and found again (force=true repeats it). Running out of memory is a result. On a CPU, where
 model=nano is what can be done, seconds are CPU time and memory is the process's resident memory.
 timed=N      warm steps that are timed, after one that is not
+limit=N      seconds after which no further setting is begun; the same words go on where it stopped
+from=FOLDER  show what was measured before, here or on another machine; nothing is measured
 --json       a list of objects on stdout, nothing else
+--markdown   a table a model and size, to paste
 
 examples
   python -m cogexp bench model=cogvideox-5b optimization=none,text-offload,group-block,fp8-cast,low-vram

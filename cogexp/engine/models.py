@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -18,13 +18,13 @@ import torch
 from cogexp.catalog import VARIANTS
 from cogexp.engine import checkpoints, offload, optimize
 from cogexp.engine.configs import T5_XXL, scheduler_config, transformer_config, vae_config
+from cogexp.engine.random_weights import random_module
 from cogexp.nano import weights as nano_weights
 from cogexp.spec import ModelSpec, RunSpec, digest
 
 log = logging.getLogger("cogexp")
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-RANDOM_SEED = 0  # full-size random weights are the same in every process
 
 
 class DeviceError(RuntimeError):
@@ -61,8 +61,10 @@ class Models:
 
     def free(self, *names: str) -> None:
         """Drop parts (all without names) and give their memory back."""
-        for name in names or tuple(self._held):
-            self._held.pop(name, None)
+        gone = [self._held.pop(name, None) for name in names or tuple(self._held)]
+        if any(held is not None and optimize.is_compiled(held[1]) for held in gone):
+            torch.compiler.reset()  # its code is for this very module and size
+        del gone
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -154,16 +156,9 @@ def _random(name: str, model: ModelSpec, device: str) -> Any:
         return nano_weights.components(("tokenizer",))["tokenizer"]
     if name == "scheduler":
         return CogVideoXDDIMScheduler(**scheduler_config(variant))
-    target = torch.device(device)
-    previous = torch.get_default_dtype()
-    try:
-        torch.set_default_dtype(DTYPES[model.dtype])
-        with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []), target:
-            torch.manual_seed(RANDOM_SEED)
-            if name == "text_encoder":
-                return T5EncoderModel(T5Config(**T5_XXL))
-            if name == "vae":
-                return AutoencoderKLCogVideoX(**vae_config(variant))
-            return CogVideoXTransformer3DModel(**transformer_config(variant))
-    finally:
-        torch.set_default_dtype(previous)
+    make: dict[str, Callable[[], torch.nn.Module]] = {
+        "text_encoder": lambda: T5EncoderModel(T5Config(**T5_XXL)),
+        "transformer": lambda: CogVideoXTransformer3DModel(**transformer_config(variant)),
+        "vae": lambda: AutoencoderKLCogVideoX(**vae_config(variant)),
+    }
+    return random_module(make[name], DTYPES[model.dtype], device)

@@ -20,6 +20,7 @@ from cogexp.engine.probe import hooked, took_hold
 from cogexp.spec import OptimizationSpec
 
 HOOK = "group_offloading"
+LOOKING_AHEAD = ("lazy_prefetch_group_offloading", "layer_execution_tracker")
 WHOLE = {"none": (), "text": ("text_encoder",), "model": ("text_encoder", "transformer", "vae")}
 
 
@@ -54,11 +55,9 @@ def install(name: str, module: Any, offload: str, device: torch.device) -> str:
         return f"sequential: {waiting} tensors come one layer at a time"
     from diffusers.hooks import apply_group_offloading
 
-    # The VAE's decoder is called from outside its own forward, which is where a stream would begin to look
-    # ahead; and its parts are small.
-    by_block = offload == "group-block" and name != "vae"
-    stream = device.type != "cpu" and name != "vae"
+    by_block = offload == "group-block" and name != "vae"  # the VAE's parts are small
     folder = tempfile.mkdtemp(prefix="cogexp-offload-") if offload == "group-disk" else None
+    stream = device.type != "cpu" and not (folder and name == "vae")
     if folder:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     apply_group_offloading(
@@ -72,7 +71,33 @@ def install(name: str, module: Any, offload: str, device: torch.device) -> str:
         use_stream=stream,
         offload_to_disk_path=folder,
     )
+    if stream and name == "vae":
+        # Its decoder is called from outside its own forward, which is where looking ahead would begin: a
+        # stream only means that weights wait pinned and are not copied back.
+        for hook in LOOKING_AHEAD:
+            module._diffusers_hook.remove_hook(hook, recurse=True)
+    if stream and by_block:
+        _pin_the_rest(module.encoder if name == "text_encoder" else module)
     groups = hooked(module, HOOK)
     took_hold("offload", groups > 0)
     kind = "blocks" if by_block else "layers"
     return f"{offload}: {groups} {kind} come when they are computed" + (f", from {folder}" if folder else "")
+
+
+def _pin_the_rest(module: Any) -> None:
+    """Let what is in no block (embeddings, the last layers) wait pinned as the blocks do.
+
+    diffusers (0.42) moves it without a stream: there from pageable memory and back into new memory, around
+    every call. On the blocks' stream the copy is still waited for, and nothing is copied back.
+    """
+    groups = [
+        registry.get_hook(HOOK).group
+        for part in module.modules()
+        if (registry := getattr(part, "_diffusers_hook", None)) and registry.get_hook(HOOK)
+    ]
+    streams = [group.stream for group in groups if group.stream is not None]
+    for group in groups:
+        if streams and group.stream is None and not group.offload_to_disk_path:
+            group.stream = streams[0]
+            group.cpu_param_dict = group._init_cpu_param_dict()
+            group.offload_()

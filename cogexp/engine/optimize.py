@@ -114,3 +114,9 @@ def optimization_notes(spec: RunSpec, device: str) -> dict[str, str]:
     if flags.split_cfg and spec.sampler.guidance <= 1:
         notes["optimization.split_cfg"] = "no effect: without guidance there is one pass a step anyway"
     return notes
+
+
+def is_compiled(part: Any) -> bool:
+    """True when a part, or one of its blocks, is compiled."""
+    modules = part.modules() if isinstance(part, torch.nn.Module) else ()
+    return any(getattr(module, "_compiled_call_impl", None) is not None for module in modules)

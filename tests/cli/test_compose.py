@@ -20,11 +20,15 @@ COMPANIONS = {
     "model/cogvideox-5b-i2v": ["resolution=native", "prompt.image={image}"],
     "model/cogvideox-1.5-5b-i2v": ["prompt.image={image}"],
     "upscaler/spandrel": ["upscaler.weights={weights}"],
+    "optimization/cudnn": ["device=cuda", "model.dtype=bfloat16"],
+    "optimization/tuned": ["device=cuda", "model.dtype=bfloat16"],
+    "optimization/tuned-fp8": ["device=cuda", "model.dtype=bfloat16"],
 }
 
 
 def spec_of(*words: str) -> RunSpec:
-    (job,) = compose_jobs(parse_words(["device=cpu", *words]))
+    where = [] if any(word.startswith("device=") for word in words) else ["device=cpu"]
+    (job,) = compose_jobs(parse_words([*where, *words]))
     return build(job).spec
 
 

@@ -65,3 +65,27 @@ def test_random_weights_run_through_the_same_stages(
         assert made == frames
     finally:
         models.MODELS.free()
+
+
+def test_random_weights_are_whole_and_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "T5_XXL", configs.T5_XXL | {"num_layers": 1, "d_ff": 64, "num_heads": 2})
+    variant = catalog.VARIANTS["cogvideox-2b"]
+    full = configs.transformer_config(variant) | {"num_layers": 2, "num_attention_heads": 2}
+    monkeypatch.setattr(models, "transformer_config", lambda variant: full)
+    wanted = models.ModelSpec(
+        name="cogvideox-2b", weights="random", dtype="bfloat16", source=None, revision=None
+    )
+    for name in ("text_encoder", "transformer"):
+        one, other = (models.load_part(name, wanted, "cpu") for _ in range(2))
+        for (key, mine), its in zip(one.named_parameters(), other.parameters(), strict=True):
+            assert torch.equal(mine, its), key
+            assert mine.dtype == torch.bfloat16
+            assert not mine.requires_grad
+            if mine.numel() > 10_000 and mine.dim() > 1:
+                bound = mine[0].numel() ** -0.5
+                assert mine.float().std() == pytest.approx(bound / 3**0.5, rel=0.1), key
+            elif mine.dim() == 1:
+                assert set(mine.tolist()) <= {0.0, 1.0}, key
+        assert {buffer.dtype for buffer in one.buffers()} <= {torch.bfloat16}
+    encoder = models.load_part("text_encoder", wanted, "cpu")
+    assert encoder.shared.weight is encoder.encoder.embed_tokens.weight
