@@ -45,12 +45,16 @@ class Keeper:
         """The clips of one size, so far."""
         if size not in self._whole and time.monotonic() - self._looked.get(size, -1e9) > _LOOK_SECONDS:
             self._update(size)
-            while size not in self._whole and self._number(size) < _ENOUGH:
+            while size not in self._whole and self._number(size) < self._enough(size):
                 time.sleep(0.2)
                 self._update(size)
         if size not in self._kept:
             raise FileNotFoundError(f"{folder_of(self.folder, size)}: no latents of clips of this size")
         return self._kept[size]
+
+    def _enough(self, size: tuple[int, int]) -> int:
+        wanted = dict(self.maker.task.plan.kept).get(size, 0) if self.maker else 0
+        return min(_ENOUGH, wanted // 2)
 
     def _update(self, size: tuple[int, int]) -> None:
         """Look once more; whoever makes them may have ended, or failed."""

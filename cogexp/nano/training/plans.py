@@ -74,7 +74,7 @@ PLANS: dict[str, Plan] = {
         judge=Schedule(steps=4000, minutes=2, peak=1e-3),
         judge_batch=64,
         dit=Schedule(
-            steps=20000, minutes=10, peak=2e-3, muon=0.02, warmup=100, cooldown=1.0, average_decay=0.999
+            steps=20000, minutes=5.6, peak=2e-3, muon=0.02, warmup=100, cooldown=1.0, average_decay=0.998
         ),
         dit_looks=(
             # Compiled, a step of 512 clips of half the size takes an H200 80 ms, about as long as starting
@@ -83,9 +83,9 @@ PLANS: dict[str, Plan] = {
             Look(until=1.00, batch=32, sizes=(NATIVE,) * 8 + (HALF, HALF, MEDIUM, LARGE), alike=True),
         ),
         dit_noises=4,
-        dit_early=0.03,
+        dit_early=0.15,
         held_out_clips=64,
-        kept=((HALF, 16384), (NATIVE, 6144), (MEDIUM, 1024), (LARGE, 512)),
+        kept=((HALF, 12288), (NATIVE, 5120), (MEDIUM, 768), (LARGE, 384)),
     ),
     "cpu": Plan(
         entropy=0.0,
