@@ -61,7 +61,7 @@ PLANS: dict[str, Plan] = {
     "gpu": Plan(
         # Some eighty layouts a place: the seed decides where the trees stand, the caption everything else.
         entropy=0.02,
-        vae=Schedule(steps=9000, minutes=4, peak=1e-3, muon=0.01, cooldown=0.7, average_decay=0.99),
+        vae=Schedule(steps=9000, minutes=6, peak=1e-3, muon=0.01, cooldown=0.7, average_decay=0.99),
         vae_looks=(
             # Many small pieces of many pictures first: 6 dB ahead of few large ones at the same compute.
             Look(until=0.08, batch=32, sizes=(NATIVE,), crop=(1, 128, 128), cuts=4),
