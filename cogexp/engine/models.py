@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -93,15 +93,12 @@ class Models:
             for name, part in zip(names, parts, strict=True)
             if offload.leaves(name, spec.optimization, device)
         ]
-        for module in leaving:
-            module.to(device)
-        try:
-            yield parts
-        finally:
-            for module in leaving:
-                module.to("cpu")
+        with ExitStack() as visits:
             if leaving:
-                torch.cuda.empty_cache()
+                visits.callback(torch.cuda.empty_cache)  # the last thing that is done
+            for module in leaving:
+                visits.enter_context(offload.visiting(module, device))
+            yield parts
 
 
 MODELS = Models()

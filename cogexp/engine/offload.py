@@ -12,6 +12,8 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -41,6 +43,23 @@ def place(name: str, module: Any, flags: OptimizationSpec, device: str) -> str |
 def leaves(name: str, flags: OptimizationSpec, device: str) -> bool:
     """True when the part comes as a whole before it computes and leaves the device afterwards."""
     return device != "cpu" and name in WHOLE.get(flags.offload, ())
+
+
+@contextmanager
+def visiting(module: torch.nn.Module, device: str) -> Iterator[None]:
+    """The part's weights on `device` inside the block.
+
+    What waits in main memory stays there meanwhile and serves again: nothing computes new weights, so nothing
+    is copied back. Only quantized tensors are moved both ways.
+    """
+    waiting = [(p, p.data) for p in module.parameters() if type(p) is torch.nn.Parameter]
+    module.to(device)
+    try:
+        yield
+    finally:
+        for parameter, weights in waiting:
+            parameter.data = weights
+        module.to("cpu")
 
 
 def install(name: str, module: Any, offload: str, device: torch.device) -> str:

@@ -3,7 +3,10 @@
 TFLOP/s are dense (no sparsity) with 32-bit accumulation: bfloat16 from Ampere on, float16 before. GeForce
 figures are those of the architecture whitepapers (Ampere GA102, Ada, Blackwell); data-centre figures those of
 the product datasheets. `efficiency` is the share of them that CogVideoX reaches where latencies are published
-(diffusers-torchao: 5b, 50 steps of 720x480x49 in 243.3 s on an A100 and 112.4 s on an H100), else a guess.
+(diffusers-torchao: 5b, 50 steps of 720x480x49 in 243.3 s on an A100 and 112.4 s on an H100) or were measured
+(H200: 0.592 s a step at 512x288x49, 1.811 s at 720x480x49; docs/performance.md), else a guess. `compiled` is
+what torch.compile gains by the same sources (A100 243.3 -> 212.0 s, H100 112.4 -> 87.5 s, H200 0.592 -> 0.415
+s a step), elsewhere the A100's.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ class Card:
     memory_gbps: float
     bus_gbps: float  # what host-to-device copies reach from pinned memory
     efficiency: float = 0.4
+    compiled: float = 1.15
     bfloat16: bool = True
 
     @property
@@ -72,9 +76,9 @@ CARDS: dict[str, Card] = {
         _card("L40S", 48, 362, 91.6, 864, PCIE4),
         replace(_card("A100", 80, 312, 19.5, 2039, PCIE4), efficiency=0.44),
         replace(_card("A100 40GB", 40, 312, 19.5, 1555, PCIE4), efficiency=0.44),
-        replace(_card("H100", 80, 989, 67, 3350, PCIE5), efficiency=0.30),
+        replace(_card("H100", 80, 989, 67, 3350, PCIE5), efficiency=0.30, compiled=1.28),
         replace(_card("H100 PCIe", 80, 756, 51, 2000, PCIE5), efficiency=0.35),
-        replace(_card("H200", 141, 989, 67, 4800, PCIE5), efficiency=0.30),
+        replace(_card("H200", 141, 989, 67, 4800, PCIE5), efficiency=0.36, compiled=1.42),
         replace(_card("B200", 180, 2250, 80, 8000, PCIE5), efficiency=0.25),
     )
 }

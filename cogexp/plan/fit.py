@@ -133,7 +133,7 @@ def plan(
         from cogexp.plan import exact as tracing
 
         stages |= {
-            name: memory.with_activations(name, stages[name].weights_gib, activations)
+            name: memory.with_activations(spec, variant, name, activations)
             for name, activations in tracing.activations(spec, variant).items()
         }
     correction = measured.read(outputs, spec, card) if outputs and card else measured.NOTHING

@@ -7,7 +7,7 @@ width, L layers; a "leaf" is the largest single layer, which is what sequential 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cogexp import catalog, tiles
 from cogexp.catalog import Variant
@@ -17,24 +17,29 @@ from cogexp.spec import OptimizationSpec, RunSpec
 
 T5_ACTIVATION = 16.2e6  # elements, one prompt of 226 tokens
 STEP_ELEMENTS = {"rope": 12.95, "sincos": 12.05}  # a step holds this many (B, N, d) tensors at its peak
-ENCODE_IMAGE = 2665  # elements a pixel, VAE encode of one frame
+ENCODE_IMAGE = 2960  # elements a pixel, VAE encode of one frame
 # Its decoder's activations, as a share of the public one's.
-NANO_VAE_ACTIVATION = {"stock": 0.192, "2024": 0.192, "lean": 0.138}
+NANO_VAE_ACTIVATION = {"stock": 0.192, "2024": 0.192, "lean": 0.109}
 
 # Elements a pixel that the decoder holds at its peak, when 1, 3, 5, or 7 and more latent frames are decoded
-# (two at a time, with the caches of the causal convolutions). "stock": diffusers 0.42, which also clones the
-# input of every 1x1x1 convolution into a cache that nobody reads. "2024": diffusers 0.31, before that.
-# "lean": `cogexp.engine.lean_vae`.
+# (two at a time, with the caches of the causal convolutions), with the copies of a convolution's input and
+# output that cuDNN makes meanwhile. "stock": diffusers 0.42, which also clones the input of every 1x1x1
+# convolution into a cache that nobody reads: its peak lies between the convolutions. "2024": diffusers 0.31,
+# before that. "lean": `cogexp.engine.lean_vae`, whose peak is the last large convolution with those copies.
 DECODERS: dict[str, tuple[float, float, float, float]] = {
-    "stock": (5175, 17185, 22895, 22895),
-    "2024": (5175, 17185, 18550, 18550),
-    "lean": (1152, 6274, 8222, 9730),
+    "stock": (5690, 17185, 22895, 22895),
+    "2024": (5690, 17185, 18550, 18550),
+    "lean": (1920, 9218, 11107, 12290),
 }
 # Tensors like a block's output that a step cache keeps between steps, for every block.
 CACHED_OUTPUTS = {"none": 0, "pab": 1, "fastercache": 2, "firstblock": 0.1, "taylorseer": 4, "magcache": 0.05}
-# What the allocator reserves for each allocated byte of activations: 20.91/12.45 and 5.41/3.59 GB for the VAE
-# (huggingface/diffusers pull request 9333). For the other stages an estimate.
-RESERVED = {"encode": 1.2, "denoise": 1.2, "decode": 1.6, "upscale": 1.2}
+# What the allocator reserves for each allocated byte of activations. VAE: 20.91/12.45 and 5.41/3.59 GB
+# (huggingface/diffusers pull request 9333), 1.5 to 1.6 on an H200; lean 1.9 there, compiled 1.5. A
+# step: 1.8 on the H200 at both sizes and by two published peaks; with sequential offload, where accelerate
+# empties the allocator's cache after every layer, 1.2 fits what is published. Others: estimates.
+RESERVED = {"encode": 1.2, "denoise": 1.8, "decode": 1.6, "upscale": 1.2}
+RESERVED_LEAN = 1.9
+RESERVED_SEQUENTIAL = 1.2
 # Elements a native pixel of one frame at scale 4, in float16, and parameters: estimates.
 UPSCALERS = {
     "esrgan": (450, 620_000),
@@ -80,9 +85,14 @@ def step_gib(spec: RunSpec, variant: Variant) -> float:
 def step_extra_gib(spec: RunSpec, variant: Variant) -> float:
     """What flags add to a step: outputs that a step cache keeps of all passes; one layer widened."""
     flags = spec.optimization
-    kept = CACHED_OUTPUTS[flags.cache] * variant.layers * compute.prompts(spec) * _tensor_gib(spec, variant)
     widened = flags.layerwise_cast == "fp8" or flags.quantize not in ("none", "int8dq", "fp8")
-    return kept + (leaves(spec, variant)["transformer"] if widened else 0.0)
+    return kept_gib(spec, variant) + (leaves(spec, variant)["transformer"] if widened else 0.0)
+
+
+def kept_gib(spec: RunSpec, variant: Variant) -> float:
+    """Outputs that a step cache keeps from one step to the next."""
+    outputs = CACHED_OUTPUTS[spec.optimization.cache] * variant.layers * compute.prompts(spec)
+    return outputs * _tensor_gib(spec, variant)
 
 
 def _tensor_gib(spec: RunSpec, variant: Variant) -> float:
@@ -137,20 +147,30 @@ def stages(spec: RunSpec, variant: Variant, *, decoder: str | None = None) -> di
         dtype=spec.model.dtype, tiling=flags.vae_tiling, decoder=decoder or decoder_of(flags),
     )  # fmt: skip
     found = {
-        stage: with_activations(stage, resident(spec, variant, stage), activations)
+        stage: with_activations(spec, variant, stage, activations, decoder=decoder)
         for stage, activations in (("encode", text), ("denoise", step), ("decode", decode))
     }
     if network := _upscale(spec):
         # The decoder waits meanwhile: its weights stay.
         held = network.weights_gib + resident(spec, variant, "decode")
-        found["upscale"] = with_activations("upscale", held, network.activations_gib)
+        reserved = held + RESERVED["upscale"] * network.activations_gib
+        found["upscale"] = replace(network, weights_gib=held, reserved_gib=reserved)
     return found
 
 
-def with_activations(stage: str, weights_gib: float, activations_gib: float) -> StageMemory:
-    """A stage of these weights and activations, with what the allocator reserves for it."""
-    reserved = weights_gib + RESERVED[stage] * activations_gib
-    return StageMemory(weights_gib=weights_gib, activations_gib=activations_gib, reserved_gib=reserved)
+def with_activations(
+    spec: RunSpec, variant: Variant, stage: str, activations_gib: float, *, decoder: str | None = None
+) -> StageMemory:
+    """Encode, denoise or decode with these activations: its weights, and what the allocator reserves."""
+    held, factor = resident(spec, variant, stage), RESERVED[stage]
+    if stage == "decode" and (decoder or decoder_of(spec.optimization)) == "lean":
+        factor = RESERVED_LEAN
+    if stage == "denoise" and spec.optimization.offload == "sequential":
+        factor = RESERVED_SEQUENTIAL
+    # What a cache keeps from step to step is no more than it is: it does not come and go.
+    kept = kept_gib(spec, variant) if stage == "denoise" else 0.0
+    reserved = held + kept + factor * (activations_gib - kept)
+    return StageMemory(weights_gib=held, activations_gib=activations_gib, reserved_gib=reserved)
 
 
 def disk_gib(variant: Variant) -> float:

@@ -91,7 +91,8 @@ def candidates(spec: RunSpec, variant: Variant, free: tuple[str, ...]) -> Iterat
 
 
 def choose(spec: RunSpec, free: tuple[str, ...], card: Card) -> OptimizationSpec | None:
-    """The fastest values of the `free` flags with which `spec` fits `card`; None when nothing fits.
+    """The fastest values of the `free` flags with which `spec` fits `card`, of those within 1 % the gentlest;
+    None when nothing fits.
 
     A flag that changes the pixels is taken only when nothing fits without it.
     """
@@ -106,7 +107,15 @@ def choose(spec: RunSpec, free: tuple[str, ...], card: Card) -> OptimizationSpec
         for candidate in candidates(spec, variant, free)
         if max(s.peak_allocated_gib for s in memory.stages(candidate, variant).values()) <= card.usable_gib
     ]
-    return min(fitting, key=rank).optimization if fitting else None
+    if not fitting:
+        return None
+    best = min(map(rank, fitting))
+    # The roofline does not know better than to a per cent: then the gentlest, which comes first.
+    return next(
+        candidate.optimization
+        for candidate in fitting
+        if rank(candidate)[0] == best[0] and rank(candidate)[1] <= 1.01 * best[1]
+    )
 
 
 def leanest(spec: RunSpec, free: tuple[str, ...], card: Card) -> OptimizationSpec:

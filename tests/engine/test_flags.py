@@ -257,6 +257,23 @@ def test_the_text_encoder_is_gone_before_denoising(monkeypatch: pytest.MonkeyPat
         assert sent == []
 
 
+def test_weights_that_come_and_leave_are_not_copied_back() -> None:
+    """A device is played by copies: afterwards the tensors that waited are there again, the very ones."""
+
+    class Traveller(torch.nn.Linear):
+        def to(self, where: str) -> Traveller:  # type: ignore[override]
+            if where == "cuda":
+                for parameter in self.parameters():
+                    parameter.data = parameter.data.clone()
+            return self
+
+    module = Traveller(3, 3)
+    home = [parameter.data_ptr() for parameter in module.parameters()]
+    with offload.visiting(module, "cuda"):
+        assert all(p.data_ptr() not in home for p in module.parameters())
+    assert [parameter.data_ptr() for parameter in module.parameters()] == home
+
+
 @pytest.mark.parametrize("split", [False, True], ids=["together", "split"])
 @pytest.mark.parametrize(
     ("cache", "skipped"),

@@ -30,6 +30,14 @@ def test_the_ledger_counts_storages_while_they_live() -> None:
     assert small.numel() == 1
 
 
+def test_a_convolution_on_a_gpu_holds_its_input_and_output_twice() -> None:
+    with exact._fake(torch.float32):
+        layer, frames = torch.nn.Conv2d(8, 4, 1), torch.empty(1, 8, 64, 64)
+        with exact._counted(layer, frames) as ledger:
+            layer(frames)
+        assert ledger.peak == 2 * (8 + 4) * 64 * 64 * 4
+
+
 @pytest.mark.parametrize(
     "frames", [17, pytest.param(1, marks=pytest.mark.slow), pytest.param(9, marks=pytest.mark.slow)]
 )

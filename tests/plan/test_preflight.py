@@ -112,7 +112,8 @@ def test_auto_takes_nothing_where_all_fits_and_less_memory_where_it_does_not(car
     assert plain.spec.run_id == request_of().spec.run_id
     for gib, offload, exact in (
         (23.6, "text", True),
-        (15.7, "text", True),
+        (16.5, "text", True),
+        (15.7, "group-block", True),
         (8.0, "group-block", True),
         (5.9, "group-block", True),
         (3.4, "group-block", False),
