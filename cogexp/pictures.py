@@ -8,14 +8,14 @@ from PIL import Image
 
 from cogexp.attempt import Attempt
 from cogexp.metrics import METRICS
-from cogexp.metrics.artifacts.detect import detect
+from cogexp.metrics.artifacts.detect import Artifacts
 from cogexp.metrics.artifacts.picture import tear_picture
 from cogexp.sheet import contact_sheet
-from cogexp.stages import Clips, known_tiles
+from cogexp.stages import Clips
 from cogexp.terminal import number
 
 
-def draw(attempt: Attempt, clips: Clips) -> None:
+def draw(attempt: Attempt, clips: Clips, detected: Artifacts | None) -> None:
     """contact_sheet.png (how it looks, at which setting, with what scores and costs), and tear.png."""
     spec, size, sampler = attempt.spec, attempt.spec.resolution, attempt.spec.sampler
     facts = (
@@ -45,9 +45,9 @@ def draw(attempt: Attempt, clips: Clips) -> None:
             out=attempt.folder / "contact_sheet.png",
         )
     attempt.files["contact_sheet"] = "contact_sheet.png"
-    if attempt.artifacts.get("native", {}).get("kind") is not None:
+    if detected is not None and detected.kind is not None:
         with attempt.meter("write"):
-            _draw_tear(attempt, clips)
+            _draw_tear(attempt, clips, detected)
 
 
 def labelled(name: str, resolved: Mapping[str, str]) -> str:
@@ -57,8 +57,7 @@ def labelled(name: str, resolved: Mapping[str, str]) -> str:
     return f"{name} ({network})" if network and "clip" in METRICS[metric].networks else name
 
 
-def _draw_tear(attempt: Attempt, clips: Clips) -> None:
+def _draw_tear(attempt: Attempt, clips: Clips, found: Artifacts) -> None:
     """tear.png: the worst frame with the place marked and the evidence by row."""
-    found = detect(clips.native_eval, tiles=known_tiles(attempt.spec, 1))
     Image.fromarray(tear_picture(clips.native_eval, found)).save(attempt.folder / "tear.png")
     attempt.files["tear"] = "tear.png"

@@ -56,7 +56,7 @@ def run(
     if not force and records.is_done(folder):
         return records.read(folder)
     # Imported here: whoever only asks for a finished record waits for no torch.
-    from cogexp import pictures, stages
+    from cogexp import pictures, scores, stages
     from cogexp.attempt import Attempt
     from cogexp.store import Store
 
@@ -78,8 +78,8 @@ def run(
         frames = stages.native_frames(attempt, store, progress)  # encode -> denoise -> decode
         clips = stages.stream(attempt, frames, progress)  # -> upscale -> write
         attempt.tell()
-        stages.measure_clips(attempt, clips, progress)
-        pictures.draw(attempt, clips)
+        detected = scores.measure_clips(attempt, clips, progress)
+        pictures.draw(attempt, clips, detected)
     assert attempt.record is not None
     return attempt.record
 

@@ -25,6 +25,7 @@ MAX_CELL_HEIGHT = 460  # portrait clips must not make a tower of the sheet
 DETAIL_HEIGHT = 420
 PAPER, INK, SOFT, LINE = (251, 251, 249), (28, 30, 34), (112, 116, 124), (222, 222, 216)
 TABLE_COLUMNS = 3
+COMPRESS_LEVEL = 4  # zlib's: a tenth of the time of Pillow's `optimize`, files 4 % larger
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class _Page:
         self.y += lines * 31
 
     def save(self, out: Path) -> None:
-        self.image.crop((0, 0, WIDTH, self.y + MARGIN)).save(out, optimize=True)
+        self.image.crop((0, 0, WIDTH, self.y + MARGIN)).save(out, compress_level=COMPRESS_LEVEL)
 
 
 def _resized(frame: np.ndarray, size: tuple[int, int], *, nearest: bool = False) -> Image.Image:

@@ -16,17 +16,15 @@ import numpy as np
 
 from cogexp.attempt import Attempt
 from cogexp.engine.decode import InvalidFrames
-from cogexp.metrics import EvalClip, EvalClipBuilder, measure
+from cogexp.metrics import EvalClip, EvalClipBuilder
 from cogexp.spec import RunSpec, UpscalerSpec
 from cogexp.store import Keys, Store, calibration_key, calibration_spec, text_key
 from cogexp.terminal import Progress
-from cogexp.tiles import layout
 from cogexp.video import Writer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cogexp.metrics.artifacts.detect import Tiles
     from cogexp.upscale import Upscaler
 
 BLACK_LEVEL = 2  # a clip whose brightest pixel is this dark is no night scene, it is an overflow
@@ -200,34 +198,6 @@ def stream(attempt: Attempt, chunks: Iterator[np.ndarray], progress: Progress) -
     )
 
 
-def measure_clips(attempt: Attempt, clips: Clips, progress: Progress) -> None:
-    """All metrics of the native and the upscaled clip, under 'native/' and 'upscaled/'."""
-    spec = attempt.spec
-    if not spec.metrics.names:
-        return
-    evaluated = {"native": clips.native_eval, "upscaled": clips.upscaled_eval}
-    for side, clip in evaluated.items():
-        if clip is None:
-            continue
-        with progress.stage(f"measure {side}", None), attempt.meter("measure"):
-            found = measure(
-                clip,
-                spec.resolution.fps,
-                spec.prompt.text,
-                spec.metrics.names,
-                device=attempt.device,
-                clip_model=spec.metrics.clip_model,
-                batch=spec.metrics.batch,
-                tiles=known_tiles(spec, 1 if side == "native" else spec.upscaler.scale),
-            )
-        attempt.scores |= {f"{side}/{name}": value for name, value in found.scores.items()}
-        attempt.per_frame |= {f"{side}/{name}": values for name, values in found.per_frame.items()}
-        attempt.skipped |= {f"{side}/{name}": reason for name, reason in found.skipped.items()}
-        attempt.resolved |= {f"metrics.{name}": note for name, note in found.notes.items() if note}
-        if found.artifacts:
-            attempt.artifacts[side] = {**found.artifacts, "cause": found.artifacts.get("cause", "unknown")}
-
-
 @functools.lru_cache(maxsize=1)
 def _upscaler(spec: UpscalerSpec, device: str) -> Upscaler:
     """The network stays for the next job of the process that wants the same one."""
@@ -248,18 +218,6 @@ def _load(attempt: Attempt, progress: Progress, *names: str) -> None:
     ):
         for name in names:
             MODELS.part(name, attempt.spec, attempt.device)
-
-
-def known_tiles(spec: RunSpec, scale: int) -> Tiles:
-    """Where the VAE's tiles meet in the native clip, or in the one enlarged by `scale`.
-
-    Tiles of full size are blended over half the frame: they meet at no line.
-    """
-    from cogexp.metrics.artifacts.detect import Tiles
-
-    kind = spec.optimization.vae_tiling is True
-    rows, columns = layout(kind, spec.resolution.height, spec.resolution.width).lines
-    return Tiles(rows=tuple(scale * row for row in rows), columns=tuple(scale * column for column in columns))
 
 
 def frames_to_show(frames: int) -> list[int]:

@@ -50,10 +50,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "store",
         "spec",
         "terminal",
-        "tiles",
         "video",
         "record",
     },
+    "scores": {"attempt", "metrics", "spec", "stages", "terminal", "tiles"},
     "inspect": {"engine", "nano", "catalog", "sheet", "spec", "terminal", "tiles", "video", "whole"},
     "pictures": {"attempt", "stages", "metrics", "sheet", "terminal"},
     "bench": {"attempt", "engine", "plan", "provenance", "record", "spec", "terminal", "whole"},
@@ -62,6 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "attempt",
         "engine",
         "pictures",
+        "scores",
         "stages",
         "record",
         "spec",
@@ -119,7 +120,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tracking",
         "video",
     },
-    "__main__": {"cli", "spec"},
+    "__main__": {"cli", "machine", "spec"},
     "__init__": {"build", "run", "spec", "record"},
 }
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from cogexp import tiles
 from cogexp.engine.allocator import freed_pages_stay
 from cogexp.engine.lean_vae import LeanDecoder, usable
+from cogexp.engine.threads import same_sums
 from cogexp.tiles import SCALE, Layout
 
 # Latents of the next group of one clip or tile, and whether it is the last one -> frames in -1..1.
@@ -88,7 +89,7 @@ def group_decoder(vae: AutoencoderKLCogVideoX, lean: bool) -> GroupDecoder:
         decoder = LeanDecoder(vae)
 
         def decode_lean(z: Tensor, last: bool) -> Tensor:
-            with freed_pages_stay(z.device.type == "cpu"):
+            with same_sums(), freed_pages_stay(z.device.type == "cpu"):
                 return decoder(z, last=last)
 
         return decode_lean
@@ -96,7 +97,8 @@ def group_decoder(vae: AutoencoderKLCogVideoX, lean: bool) -> GroupDecoder:
 
     def decode_stock(z: Tensor, last: bool) -> Tensor:
         nonlocal cache
-        frames, cache = _stock(vae, z, cache)
+        with same_sums():
+            frames, cache = _stock(vae, z, cache)
         return frames
 
     return decode_stock

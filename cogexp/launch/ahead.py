@@ -1,4 +1,7 @@
-"""The second process of an overlapped sweep: it leaves the latents of jobs to come in the store."""
+"""The second process of an overlapped sweep: it leaves the latents of jobs to come in the store.
+
+Where both processes denoise, each takes the next clip that nobody makes, so that none waits for the other.
+"""
 
 from __future__ import annotations
 
@@ -63,13 +66,26 @@ class Ahead:
     """The second process and what it made; a thread of this process feeds it and listens.
 
     It works at most `lead` clips ahead. After a failure it ends, so that the first process has all memory to
-    try that job by itself, and comes back for the next one.
+    try that job by itself, and comes back for the next one. With `both`, the first process makes latents,
+    too, instead of waiting. On a CPU each process denoises with its half of the cores, and with all of them
+    while the other one has nothing to do.
     """
 
-    def __init__(self, requests: Sequence[Request], lead: int, make: Make = latents_of) -> None:
+    def __init__(
+        self,
+        requests: Sequence[Request],
+        lead: int,
+        make: Make = latents_of,
+        *,
+        both: bool = False,
+    ) -> None:
         self._jobs = firsts(requests)
         self._order = {key: number for number, key in enumerate(self._jobs)}
-        self._lead, self._make = lead, make
+        self._lead, self._make, self._both = lead, make, both
+        self._context = multiprocessing.get_context("spawn")  # a fork beside libraries with threads may hang
+        self._threads = self._context.Value("i", half())
+        self._busy = False  # the second process
+        self._claimed: set[str] = set()
         self._made: dict[str, Made] = {}
         self._at = 0  # the job that the first process is at
         self._stage = _Stage()
@@ -88,8 +104,35 @@ class Ahead:
         with self._changed:
             self._at = max(self._at, self._order[key])
             self._changed.notify_all()
-            if key in self._made:
-                return self._hand_out(key)
+        while True:
+            with self._changed:
+                if (made := self._hand_out(key)) is not None:
+                    return made
+                free = self._claim() if self._both else None
+            if free is None:
+                return self._wait(key, request, progress)
+            self._make_here(free, progress)
+
+    def _make_here(self, key: str, progress: Progress) -> None:
+        def cores() -> int:
+            return max(usable_cores() - half(), 1) if self._busy else usable_cores()
+
+        try:
+            made = Made(half=self._make(self._jobs[key], _Paced(progress, cores)))
+        except Exception as error:  # noqa: BLE001 - that job's own run tries again and records what fails
+            made = _failed(error)
+        with self._changed:
+            self._made[key] = made
+
+    def _wait(self, key: str, request: Request, progress: Progress) -> Made:
+        """Until the second process has made `key`; it has all cores for it."""
+        self._threads.value = usable_cores()
+        try:
+            return self._made_there(key, request, progress)
+        finally:
+            self._threads.value = half()
+
+    def _made_there(self, key: str, request: Request, progress: Progress) -> Made:
         steps = request.spec.sampler.steps
         with progress.stage("denoise ahead", steps) as advance:
             while True:
@@ -101,6 +144,16 @@ class Ahead:
                     return made
                 if stage.name == "denoise":
                     advance(stage.done)
+
+    def _claim(self) -> str | None:
+        """The next clip that nobody makes, now the caller's; None: too far ahead, or there is none."""
+        for key, number in self._order.items():
+            if key not in self._claimed:
+                if number > self._at + self._lead:
+                    return None
+                self._claimed.add(key)
+                return key
+        return None
 
     def _hand_out(self, key: str) -> Made | None:
         """What was made for `key`; its cost is borne by the first job that takes it."""
@@ -121,19 +174,31 @@ class Ahead:
 
     def _feed(self) -> None:
         try:
-            for number, (key, request) in enumerate(self._jobs.items()):
-                if not self._until(number - self._lead):
-                    return
-                made = self._job(request)
+            while (key := self._next()) is not None:
+                self._busy = True
+                made = self._job(self._jobs[key])
                 with self._changed:
-                    self._made[key], self._stage = made, _Stage()
+                    self._made[key], self._stage, self._busy = made, _Stage(), False
                     self._changed.notify_all()
                 if made.problem:
                     self._end()
-                    if not self._until(number + 1):
+                    if not self._until(self._order[key] + 1):
                         return
         finally:
             self._end()
+
+    def _next(self) -> str | None:
+        """Wait for a clip to make, and claim it; None when there will be none."""
+        key: str | None = None
+
+        def found() -> bool:
+            nonlocal key
+            key = None if self._stopped else self._claim()
+            return key is not None or self._stopped or len(self._claimed) == len(self._jobs)
+
+        with self._changed:
+            self._changed.wait_for(found)
+            return key
 
     def _until(self, number: int) -> bool:
         """Wait until the first process has come to job `number`; False when it needs no more."""
@@ -159,12 +224,11 @@ class Ahead:
             return Made(problem=f"the second process died: {how_it_ended(self._process)}")
 
     def _start(self, request: Request) -> None:
-        # Not forked: a fork of a process whose libraries have threads may hang.
-        context = multiprocessing.get_context("spawn")
-        self._here, there = context.Pipe()
+        self._here, there = self._context.Pipe()
         settings = request.settings
-        arguments = (there, self._make, os.getcwd(), settings.debug, settings.device)
-        self._process = context.Process(target=_serve, args=arguments, daemon=True)
+        shared = self._threads if settings.device == "cpu" else None
+        arguments = (there, self._make, os.getcwd(), settings.debug, shared)
+        self._process = self._context.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         there.close()
         if self._stopped:
@@ -191,14 +255,46 @@ class _Told(Silent):
         yield lambda done: self._connection.send(_Stage(name=name, done=done))
 
 
-def _serve(connection: Connection, make: Make, folder: str, debug: bool, device: str) -> None:
-    """The second process's life: job after job, until nobody is there any more."""
-    if device == "cpu":
-        # Before torch is loaded, which reads it once. A quarter of the cores is for the first process.
-        cores = usable_cores()
-        os.environ.update(threads(cores - max(cores // 4, 1)))
+class _Paced:
+    """A progress that sets, at each step, how many threads compute on."""
+
+    def __init__(self, progress: Progress, cores: Callable[[], int]) -> None:
+        self._progress, self._cores = progress, cores
+
+    def say(self, text: str) -> None:
+        self._progress.say(text)
+
+    @contextmanager
+    def stage(self, name: str, total: int | None) -> Iterator[Any]:
+        import torch  # here already: whoever computes a stage has loaded it
+
+        before = torch.get_num_threads()
+        with self._progress.stage(name, total) as advance:
+
+            def step(done: int) -> None:
+                advance(done)
+                torch.set_num_threads(self._cores())
+
+            torch.set_num_threads(self._cores())
+            try:
+                yield step
+            finally:
+                torch.set_num_threads(before)
+
+
+def half() -> int:
+    """Threads of the second process while the first one is busy, too."""
+    return max(usable_cores() // 2, 1)
+
+
+def _serve(connection: Connection, make: Make, folder: str, debug: bool, shared: Any) -> None:
+    """The second process's life: job after job, until nobody is there any more; `shared`: its threads."""
+    if shared is not None:
+        os.environ.update(threads(shared.value))  # before torch is loaded, which reads it once
     settle_in(folder, debug)
-    told = _Told(connection)
+    told: Progress = _Told(connection)
+    if shared is not None:
+        told = _Paced(told, lambda: shared.value)
     while True:
         try:
             request: Request = connection.recv()
@@ -207,5 +303,9 @@ def _serve(connection: Connection, make: Make, folder: str, debug: bool, device:
         try:
             made = Made(half=make(request, told))
         except Exception as error:  # noqa: BLE001 - the first process tries the job again and records what fails
-            made = Made(problem=redact(str(error) or type(error).__name__))
+            made = _failed(error)
         connection.send(made)
+
+
+def _failed(error: Exception) -> Made:
+    return Made(problem=redact(str(error) or type(error).__name__))

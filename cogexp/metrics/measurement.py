@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cogexp.metrics import clip as clip_metrics
@@ -15,7 +15,7 @@ from cogexp.metrics.networks import MissingWeights
 from cogexp.metrics.score import Context, FunctionMetric, Metric, Score
 
 if TYPE_CHECKING:
-    from cogexp.metrics.artifacts.detect import Tiles
+    from cogexp.metrics.artifacts.detect import Artifacts, Tiles
 
 __all__ = ["METRICS", "PRESETS", "Measurement", "Progress", "measure"]
 
@@ -27,7 +27,7 @@ def tear(clip: EvalClip, context: Context) -> Score:
 
     Lower is better.
     """
-    return Score(value=context.artifacts["score"], note=str(context.artifacts["kind"] or ""))
+    return Score(value=context.artifacts.score, note=context.artifacts.kind or "")
 
 
 METRICS: dict[str, Metric] = {
@@ -131,8 +131,8 @@ class Measurement:
 
     scores: metric -> finite value, or None when skipped. per_frame: metric -> a value a frame or a pair of
     frames.
-    skipped: metric -> reason and remedy. artifacts: the detectors' findings ({} when `tear` was not asked
-    for).
+    skipped: metric -> reason and remedy. artifacts: the detectors' findings as plain values ({} when `tear`
+    was not asked for); detected: the same as they were found.
     notes: metric -> what the value depends on (the network's name, the flow).
     """
 
@@ -140,6 +140,7 @@ class Measurement:
     per_frame: dict[str, list[float | None]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     artifacts: dict[str, Any] = field(default_factory=dict)
+    detected: Artifacts | None = None
     notes: dict[str, str] = field(default_factory=dict)
 
 
@@ -181,7 +182,7 @@ def measure(
             progress(name, done, len(wanted))
         _record(found, name, _score(METRICS[name], clip, context))
     if "tear" in wanted:
-        found.artifacts.update(context.artifacts)
+        return replace(found, artifacts=context.artifacts.to_dict(), detected=context.artifacts)
     return found
 
 

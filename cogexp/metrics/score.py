@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cogexp.metrics.clip_frames import EvalClip
 
 if TYPE_CHECKING:
-    from cogexp.metrics.artifacts.detect import Tiles
+    from cogexp.metrics.artifacts.detect import Artifacts, Tiles
     from cogexp.metrics.motion import Flow
 
 FETCH_HINT = "python -m cogexp fetch metrics=default"
@@ -127,8 +127,8 @@ class Context:
         return adjacent_flow(self.clip.gray)
 
     @cached_property
-    def artifacts(self) -> dict[str, Any]:
-        """What the detectors found (the record's `artifacts`)."""
+    def artifacts(self) -> Artifacts:
+        """What the detectors found."""
         from cogexp.metrics.artifacts.detect import detect
 
-        return detect(self.clip, tiles=self.tiles).to_dict()
+        return detect(self.clip, tiles=self.tiles)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from cogexp.spec import SpecError
 from cogexp.study.eligible import Candidate, Excluded, candidates, matching_rows
 from cogexp.study.fair import comparable, hints_on, refuse_mixed, skips_of
 from cogexp.study.pareto import front
-from cogexp.study.query import Query, check_where, objective_of
+from cogexp.study.query import Query, check_where, objective_of, range_of
 from cogexp.study.table import Row, Study
 
 if TYPE_CHECKING:
@@ -147,7 +148,8 @@ def _table(
     for index, candidate in enumerate(eligible):
         mean = found.means[index]
         ends = sorted((sign * mean.low, sign * mean.high))
-        metrics = {objective: (Estimate(mean=sign * mean.mean, low=ends[0], high=ends[1]), len(cells))}
+        shown = _possible(Estimate(mean=sign * mean.mean, low=ends[0], high=ends[1]), objective)
+        metrics = {objective: (shown, len(cells))}
         for name in (*others, "seconds"):
             if name != objective and (known := _spread(candidate, name)) is not None:
                 metrics[name] = known
@@ -182,7 +184,16 @@ def _spread(candidate: Candidate, name: str) -> tuple[Estimate, int] | None:
         return None
     values = np.array([[_value(row, name) for _, row in cells]])
     prompts = sorted({cell[:2] for cell, _ in cells})
-    return compare(values, [prompts.index(cell[:2]) for cell, _ in cells], draws=1000).means[0], len(cells)
+    mean = compare(values, [prompts.index(cell[:2]) for cell, _ in cells], draws=1000).means[0]
+    return _possible(mean, name), len(cells)
+
+
+def _possible(estimate: Estimate, name: str) -> Estimate:
+    """Its interval within what the metric can be: no negative seconds. A NaN, of one run, stays."""
+    least, most = range_of(name)
+    if math.isnan(estimate.low):
+        return estimate
+    return replace(estimate, low=max(estimate.low, least), high=min(estimate.high, most))
 
 
 def _with_need(choice: Choice, found: Comparison) -> Choice:

@@ -14,6 +14,18 @@ from cogexp.study.where import Condition, known, parse
 KEYS = ("maximize", "minimize", "where", "max_vram", "max_seconds", "study")
 DEFAULT_OBJECTIVE = "clip_score"
 LOWER_IS_BETTER = ("lpips_adjacent", "warp_error", "warp_error_raft", "tear")
+# What a metric can be at all: the interval of a few runs may reach further, and is cut there.
+RANGES = {
+    "clip_score": (0.0, 100.0),
+    "clip_consistency": (-1.0, 1.0),
+    "temporal_flickering": (0.0, 1.0),
+    "subject_consistency": (0.0, 1.0),
+    "background_consistency": (0.0, 1.0),
+    "motion_smoothness": (0.0, 1.0),
+    "clip_iqa": (0.0, 1.0),
+    "exposure": (0.0, 1.0),
+}
+NOT_NEGATIVE = (*LOWER_IS_BETTER, "motion_px", "sharpness")
 ROW_COLUMNS = ("prompt", "seed", "study", "device", "clip_network")
 VRAM = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>GiB|GB|G|MiB|MB|M)?", re.IGNORECASE)
 SECONDS = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>s|min|h)?")
@@ -156,3 +168,11 @@ def check_where(query: Query, study: Study) -> None:
     ]
     for condition in query.where:
         known(condition.name, (*numbers(study), *levels, *study.axes, *ROW_COLUMNS), "where")
+
+
+def range_of(name: str) -> tuple[float, float]:
+    """The smallest and the largest value that a metric or a cost can have."""
+    bare = name.rpartition("/")[2]
+    if bare in NOT_NEGATIVE or bare.startswith("seconds") or bare.endswith(("_gib", "_seconds")):
+        return 0.0, float("inf")
+    return RANGES.get(bare, (float("-inf"), float("inf")))

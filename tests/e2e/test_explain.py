@@ -73,7 +73,7 @@ def test_a_spec_comes_back_from_its_record(bench: Bench) -> None:
 
 def test_the_runner_tells_the_detectors_where_tiles_meet() -> None:
     from cogexp import build
-    from cogexp.stages import known_tiles
+    from cogexp.scores import known_tiles
 
     def tiles(size: tuple[int, int], tiling: bool, scale: int = 1) -> tuple[tuple[int, ...], tuple[int, ...]]:
         spec = build(
@@ -98,7 +98,7 @@ def test_the_runner_tells_the_detectors_where_tiles_meet() -> None:
 def test_known_tiles_are_the_vaes_own() -> None:
     from cogexp import build
     from cogexp.engine.generate import tile_lines
-    from cogexp.stages import known_tiles
+    from cogexp.scores import known_tiles
 
     for size in ((512, 288), (720, 480), (64, 256), (1360, 768)):
         spec = build(

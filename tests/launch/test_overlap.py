@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from cogexp import record as records
 from cogexp.build import Request, Settings
 from cogexp.launch import basic, overlap
-from cogexp.launch.ahead import firsts
+from cogexp.launch.ahead import _Paced, firsts
 from cogexp.launch.overlap import Options, check, check_memory, launch
 from cogexp.machine import Gpu
 from cogexp.run import FirstHalf
@@ -68,8 +69,11 @@ def for_ever(request: Request, progress: Progress) -> FirstHalf:
     return FirstHalf()
 
 
-def _stand_in(monkeypatch: pytest.MonkeyPatch, then: object = None) -> dict[int, dict[str, str]]:
+def _stand_in(
+    monkeypatch: pytest.MonkeyPatch, then: object = None, *, both: bool = False
+) -> dict[int, dict[str, str]]:
     """Second halves that only write their record; seed -> the notes that came with it."""
+    monkeypatch.setattr(overlap, "both_denoise", lambda *_: both)
     notes_of: dict[int, dict[str, str]] = {}
 
     def execute(request: Request, progress: Progress, *, first_half: FirstHalf | None = None) -> None:
@@ -98,8 +102,9 @@ def test_frames_and_records_are_those_of_a_plain_sweep(tmp_path: Path) -> None:
         before, after = map(records.read, folders)
         assert before.status == after.status == "ok"
         assert np.array_equal(*(read(folder / "native.mp4").frames for folder in folders))
-        for stage in ("encode", "denoise"):
-            assert before.stages[stage]["cached"] == after.stages[stage]["cached"], "who bears the cost"
+        assert before.stages["denoise"]["cached"] == after.stages["denoise"]["cached"], "who bears the cost"
+        # Two processes may both need a text that nobody has encoded yet.
+        assert before.stages["encode"]["cached"] >= after.stages["encode"]["cached"]
         assert after.stages["denoise"]["seconds"] > 0
         first_use = other in pair[:2]
         assert ("hydra.launcher" in after.resolved) == first_use or other in pair[2:]
@@ -129,6 +134,82 @@ def test_the_next_clip_is_made_while_one_is_finished(tmp_path: Path, monkeypatch
     assert len(pids) == 1
     assert str(os.getpid()) not in pids
     assert not any(psutil.pid_exists(int(pid)) for pid in pids)
+
+
+def slow_in_the_second(request: Request, progress: Progress) -> FirstHalf:
+    """A first half that takes the second process long, until the first one has made three."""
+    made = quiet(request, progress)
+    if multiprocessing.parent_process() is not None:
+        here = lambda: [f for f in request.settings.outputs.glob("made*") if _maker(f) != os.getpid()]  # noqa: E731
+        _until(lambda: len(here()) >= 3)
+    return made
+
+
+def _maker(file: Path) -> int:
+    return int(file.read_text("utf-8") or os.getpid())
+
+
+def test_who_would_wait_makes_another_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = _stand_in(monkeypatch, both=True)
+    launch(requests(tmp_path, 5), Silent(), [None] * 5, Options(ahead=3), make=slow_in_the_second)
+    makers = [_maker(tmp_path / f"made{seed}") for seed in range(5)]
+    assert 3 <= makers.count(os.getpid()) < 5
+    assert len(set(makers)) == 2
+    assert all(note["optimization.cache"] == "took hold" for note in notes.values())
+
+
+def test_no_further_ahead_than_it_may_be_in_either_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(request: Request) -> None:
+        made = {int(file.name.removeprefix("made")) for file in tmp_path.glob("made*")}
+        assert max(made) <= request.spec.seed + 1
+
+    _stand_in(monkeypatch, look, both=True)
+    launch(requests(tmp_path, 6), Silent(), [None] * 6, Options(ahead=1), make=quiet)
+    assert {record.status for record in by_seed(tmp_path).values()} == {"ok"}
+
+
+def test_what_fails_in_the_first_process_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes, said = _stand_in(monkeypatch, both=True), Said()
+    launch(requests(tmp_path, 3), said, [None] * 3, Options(), make=raising)
+    assert set(by_seed(tmp_path)) == set(range(3))
+    assert set(notes) == set(range(3))
+    assert sum("is tried again: no such noise" in line for line in said.lines) == 3
+
+
+def raising(request: Request, progress: Progress) -> FirstHalf:
+    raise ValueError("no such noise")
+
+
+def test_both_denoise_only_on_a_cpu_with_cores_and_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs = [job.spec for job in requests(tmp_path, 1)]
+    monkeypatch.setattr(overlap, "usable_cores", lambda: 2)
+    assert overlap.both_denoise(specs, "cpu")
+    assert not overlap.both_denoise(specs, "cuda")
+    little = type(psutil.virtual_memory())._make([2**20] * len(psutil.virtual_memory()))
+    with monkeypatch.context() as short:
+        short.setattr(psutil, "virtual_memory", lambda: little)
+        assert not overlap.both_denoise(specs, "cpu")
+    monkeypatch.setattr(overlap, "usable_cores", lambda: 1)
+    assert not overlap.both_denoise(specs, "cpu")
+
+
+def test_each_denoises_with_its_half_of_the_cores_or_with_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    before, cores = torch.get_num_threads(), iter((1, 1, 3))
+    seen = []
+    with _Paced(Silent(), lambda: next(cores)).stage("denoise", 2) as advance:
+        for done in (1, 2):
+            seen.append(torch.get_num_threads())
+            advance(done)
+        seen.append(torch.get_num_threads())
+    assert seen == [1, 1, 3]
+    assert torch.get_num_threads() == before
 
 
 def test_a_clip_that_fails_ahead_is_tried_by_the_first_process(
@@ -162,7 +243,9 @@ from pathlib import Path
 from cogexp.launch.overlap import Options, launch
 from cogexp.terminal import Silent
 from tests.launch.jobs import requests
+from cogexp.launch import overlap
 from tests.launch.test_overlap import for_ever
+overlap.usable_cores = lambda: 2
 if __name__ == "__main__":
     jobs = requests(Path({str(tmp_path)!r}), 3)
     launch(jobs, Silent(), [None] * 3, Options(), make=for_ever)
@@ -173,12 +256,14 @@ if __name__ == "__main__":
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         stderr=subprocess.DEVNULL,
     )
-    file = tmp_path / "made0"
-    _until(lambda: file.is_file() and file.read_text("utf-8") != "")
-    pid = int(file.read_text("utf-8"))
+    files = [tmp_path / "made0", tmp_path / "made1"]  # one by each process
+    _until(lambda: all(file.is_file() and file.read_text("utf-8") for file in files))
+    pids = {int(file.read_text("utf-8")) for file in files}
+    assert len(pids) == 2
     sweep.send_signal(how)
     sweep.wait(timeout=60)
-    _until(lambda: not (psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE))
+    for pid in pids:
+        _until(lambda: not (psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE))  # noqa: B023
     statuses = {seed: record.status for seed, record in by_seed(tmp_path).items()}
     assert statuses == ({0: "interrupted"} if how == signal.SIGINT else {})
 

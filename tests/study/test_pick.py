@@ -13,7 +13,7 @@ from cogexp.record import Record
 from cogexp.spec import SpecError
 from cogexp.study import Choice, pick, study_of
 from cogexp.study.pareto import front
-from cogexp.study.query import LOWER_IS_BETTER, read_query
+from cogexp.study.query import LOWER_IS_BETTER, range_of, read_query
 from cogexp.study.words import markdown, to_json
 from tests.study.records import make_record
 
@@ -287,3 +287,21 @@ def test_markdown_is_a_table_whatever_the_reason_says() -> None:
     assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
     assert "<script>" not in text
     assert "a \\| b" in text
+
+
+def test_an_interval_stays_within_what_the_metric_can_be() -> None:
+    found = [
+        dataclasses.replace(record, scores={**record.scores, "native/tear": 8.0 * (prompt == "p0")})
+        for size in ("512x288", "640x352")
+        for prompt in PROMPTS
+        for record in [make_record(size=size, prompt=prompt, seconds=0.1)]
+    ]
+    choice = ask(found, "minimize=native/tear")
+    shown = choice.table[0].metrics["native/tear"][0]
+    assert (shown.mean, shown.low) == (2.0, 0.0)
+    assert shown.high > 2.0
+    assert choice.table[1].behind is not None, "a difference may well be negative"
+    assert choice.table[1].behind.low <= 0.0
+    assert range_of("seconds") == range_of("native/warp_error") == (0.0, float("inf"))
+    assert range_of("upscaled/clip_score") == (0.0, 100.0)
+    assert range_of("of_my_own") == (float("-inf"), float("inf"))
