@@ -98,6 +98,14 @@ def sampled(frames: int, most: int) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, frames - 1, min(frames, most)).round().astype(np.intp))
 
 
+def in_pairs(frames: int, most: int) -> NDArray[np.intp]:
+    """Indices of at most `most` frames, spread in pairs of neighbours: for what lasts and what moves."""
+    if frames <= most:
+        return np.arange(frames)
+    starts = np.linspace(0, frames - 2, most // 2).round().astype(np.intp)
+    return np.union1d(starts, starts + 1)
+
+
 def panel_penalty(luma: NDArray[np.uint8], first: int) -> float:
     """How much a band from row `first` on looks like a panel with text: 0 for a picture, up to about 8.
 

@@ -17,7 +17,7 @@ BLOCKS = (9, 16)
 SPREAD = 0.15  # share of the blocks' spread that a common change must exceed
 TAKEN_BACK = 0.25  # share of a change that must be taken back
 CUT = 0.12  # a spread of the blocks' log changes that only a cut has
-DARK = 16.0  # levels: darker blocks say nothing about a factor
+DARK, BRIGHT = 16.0, 225.0  # levels: blocks beyond are cut off and say nothing about a factor
 
 
 def find_flicker(evidence: Evidence) -> Finding:
@@ -37,7 +37,7 @@ def brightness_changes(luma: NDArray[np.uint8]) -> tuple[NDArray[np.float64], ND
     blocks = np.stack([cv2.resize(f, BLOCKS[::-1], interpolation=cv2.INTER_AREA) for f in luma])
     level = blocks.reshape(len(luma), -1).astype(np.float64)
     step = np.log(level[1:] + 1) - np.log(level[:-1] + 1)
-    step[(level[1:] < DARK) | (level[:-1] < DARK)] = np.nan
+    step[(np.minimum(level[1:], level[:-1]) < DARK) | (np.maximum(level[1:], level[:-1]) > BRIGHT)] = np.nan
     with np.errstate(all="ignore"):
         known = np.isfinite(step).sum(1) >= 8
         step[~known] = 0.0
