@@ -32,10 +32,12 @@ Spectra = NDArray[np.float32]
 
 def gradients(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(t, h, w) in -1..1: change along each row, strong ones cut."""
-    level = luma.astype(np.float32)
-    slope = np.zeros_like(level)
-    slope[..., 1:-1] = level[..., 2:] - level[..., :-2]
-    return slope / (np.abs(slope) + SOFT)
+    slope = np.zeros(luma.shape, np.float32)
+    for frame, out in zip(luma, slope, strict=True):  # one by one they stay in the processor's cache
+        level = frame.astype(np.float32)
+        change = level[:, 2:] - level[:, :-2]
+        np.divide(change, np.abs(change) + SOFT, out=out[:, 1:-1])
+    return slope
 
 
 def spectra(slope: NDArray[np.float32]) -> Spectra:
@@ -67,14 +69,21 @@ def shift_profile(slope: NDArray[np.float32], rows: Spectra, gap: int = 0) -> ND
     """
     t, h, w = slope.shape
     lag, still, reach = 1 + 2 * gap, STILL + gap, min(REACH, w // 4)
-    product = correlations(rows[:, :-lag].reshape(-1, w), rows[:, lag:].reshape(-1, w))
-    scale = scales(slope, lag).reshape(-1)
-    kept = np.maximum(product[:, : still + 1].max(1), product[:, w - still :].max(1)) / scale
-    moved = np.maximum(product[:, still + 1 : reach + 1].max(1), product[:, w - reach : w - still].max(1))
+    scale = scales(slope, lag)
     gain = np.zeros((t, h), np.float32)
-    gain[:, 1 + gap : h - gap] = np.log(unexplained(kept) / unexplained(moved / scale)).reshape(t, -1)
+    for i in range(t):  # frame by frame, all stays in the processor's cache
+        product = correlations(rows[i, :-lag], rows[i, lag:])
+        kept = largest(product, (0, still + 1), (w - still, w)) / scale[i]
+        moved = largest(product, (still + 1, reach + 1), (w - reach, w - still)) / scale[i]
+        gain[i, 1 + gap : h - gap] = np.log(unexplained(kept) / unexplained(moved))
     rivals = np.max([np.roll(gain, k, axis=1) for k in RIVALS], axis=0)
     return top_mean(gain - np.maximum(rivals, 0.0))
+
+
+def largest(values: NDArray[np.float32], *spans: tuple[int, int]) -> NDArray[np.float32]:
+    """(n, w) -> (n,): the largest value of each row in these spans of columns."""
+    parts = [cv2.reduce(values[:, a:b], 1, cv2.REDUCE_MAX)[:, 0] for a, b in spans]
+    return np.maximum.reduce(parts)
 
 
 def goes_on_profile(slope: NDArray[np.float32]) -> NDArray[np.floating]:
@@ -91,9 +100,7 @@ def scales(slope: NDArray[np.float32], lag: int) -> NDArray[np.float32]:
     return np.sqrt(energy[:, :-lag] * energy[:, lag:])
 
 
-def sway_profile(
-    slope: NDArray[np.float32], rows: Spectra, pairs: NDArray[np.intp]
-) -> NDArray[np.floating]:
+def sway_profile(slope: NDArray[np.float32], rows: Spectra, pairs: NDArray[np.intp]) -> NDArray[np.floating]:
     """(h,): how differently the BAND rows below and above each boundary move, beyond the rows farther off.
 
     pairs: (n,) indices i of frames with i + 1 the next one of the clip. Log units: of the two bands the one
@@ -107,8 +114,8 @@ def sway_profile(
     sways = np.zeros((len(pairs), h), np.float32)
     y = np.arange(BAND, h - BAND + 1)
     for n, i in enumerate(pairs):
-        joint = cv2.blur(multiplied(rows[i], rows[i + 1]), (1, BAND), anchor=(0, 0)) * BAND  # rows y..y+BAND-1
-        product = cv2.idft(joint, flags=cv2.DFT_ROWS | cv2.DFT_SCALE)
+        joint = cv2.blur(multiplied(rows[i], rows[i + 1]), (1, BAND), anchor=(0, 0))  # mean of y..y+BAND-1
+        product = BAND * cv2.idft(joint, flags=cv2.DFT_ROWS | cv2.DFT_SCALE)
         product = np.concatenate([product[:, w - reach :], product[:, : reach + 1]], axis=1)
         left = unexplained(product / np.sqrt(energy[i] * energy[i + 1])[:, None])
         best, least = left.argmin(1), left.min(1)

@@ -132,6 +132,15 @@ def worst_frames(values: NDArray[np.floating], threshold: float) -> tuple[int, .
     return tuple(int(i) for i in hit) if len(hit) else (int(np.argmax(values)),)
 
 
+def split_row(level: NDArray[np.floating], starts: NDArray[np.intp]) -> int:
+    """Of `starts` the row before and from which on the levels (h,) are most even: least squared deviations."""
+
+    def spread(values: NDArray[np.floating]) -> float:
+        return float(((values - values.mean()) ** 2).sum())
+
+    return min((int(y) for y in starts), key=lambda y: spread(level[:y]) + spread(level[y:]))
+
+
 def row_steps(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(t, h): mean |row y - row y-1|; row 0 has 0."""
     t, h, w = luma.shape

@@ -4,9 +4,10 @@ Idea: across the tear the rows differ, and a sideways shift explains the differe
 width at once. Rows that merely differ (a horizon, a letterbox, a subtitle) are not explained by a shift; a
 slanted texture is, but then the rows above and below are so as well and their gain is subtracted.
 
-Five measures of that are added for each row, with weights found by logistic regression across sources: the
-shift search of shift.py, the correlation and the sway of across.py, the slip of slip.py, and the size of the
-step: a tear steps as far as its texture does, the edge of a panel steps farther.
+Several measures of that are added for each row, with weights found by logistic regression across sources:
+the shift search of shift.py, the correlation and the sway of across.py, the slip of slip.py, black that is
+left at the side (vacated.py), and the size of the step: a tear steps as far as its texture does, the edge of
+a panel steps farther.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from cogexp.metrics.artifacts.evidence import (
 )
 from cogexp.metrics.artifacts.shift import shift_gain
 from cogexp.metrics.artifacts.slip import slip_evidence
+from cogexp.metrics.artifacts.vacated import vacated_profile
 
 ROW_FRAMES, COLUMN_FRAMES = 12, 6  # of a clip are looked at
 CANDIDATES = 8  # rows with the clearest evidence, for the shift search
@@ -42,7 +44,7 @@ BAND_SHARE = 0.45  # a second line this strong ends the band
 
 # Weights beside the shift search's 1. A step up to 1 (log) above those around is what a tear makes.
 SHARP, BLENDED, SLIP, SWAY, GOES_ON = 0.25, 0.2, 0.15, 0.22, 0.2
-STEP, PANEL = 0.1, 0.5
+STEP, PANEL, VACATED = 0.1, 0.5, 0.12
 
 
 def find_shear(evidence: Evidence) -> Finding:
@@ -52,7 +54,7 @@ def find_shear(evidence: Evidence) -> Finding:
     """
     luma = evidence.luma
     picked = in_pairs(len(luma), ROW_FRAMES)
-    found = line_evidence(luma[picked], picked)
+    found = line_evidence(luma[picked], picked, VACATED * vacated_profile(luma[picked]))
     if found is None:
         return Finding(raw=0.0)
     rows, gains, raw = found
@@ -72,7 +74,7 @@ def find_vertical_shear(evidence: Evidence) -> Finding:
     luma = evidence.luma
     picked = in_pairs(len(luma), COLUMN_FRAMES)
     turned = np.ascontiguousarray(luma[picked].transpose(0, 2, 1))
-    found = line_evidence(turned, picked)
+    found = line_evidence(turned, picked, 0.0)
     if found is None:
         return Finding(raw=0.0)
     columns, gains, raw = found
@@ -86,16 +88,17 @@ def find_vertical_shear(evidence: Evidence) -> Finding:
 
 
 def line_evidence(
-    luma: NDArray[np.uint8], picked: NDArray[np.intp]
+    luma: NDArray[np.uint8], picked: NDArray[np.intp], extra: NDArray[np.floating] | float
 ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.floating]] | None:
     """Candidate rows (K,), gain by frame (t, K), evidence of the clip (K,).
 
-    picked: (t,) which frames of the clip these are. None for a picture too small to say.
+    picked: (t,) which frames of the clip these are. extra: (h,) evidence that is added.
+    None for a picture too small to say.
     """
     _, h, w = luma.shape
     if h < 40 or w < 96:
         return None
-    profile = dense_evidence(luma, picked)
+    profile = dense_evidence(luma, picked) + extra
     rows = np.sort(np.argsort(profile)[-CANDIDATES:])
     gains = np.stack([shift_gain(luma, rows, gap) for gap in GAPS], axis=1)  # (t, gaps, K)
     return rows, gains.max(1), np.maximum(top_mean(gains).max(0), 0.0) + profile[rows]
