@@ -133,7 +133,7 @@ def worst_frames(values: NDArray[np.floating], threshold: float) -> tuple[int, .
 
 
 def split_row(level: NDArray[np.floating], starts: NDArray[np.intp]) -> int:
-    """Of `starts` the row before and from which on the levels (h,) are most even: least squared deviations."""
+    """Of `starts` the row before and from which on the levels (h,) are most even (least squares)."""
 
     def spread(values: NDArray[np.floating]) -> float:
         return float(((values - values.mean()) ** 2).sum())
