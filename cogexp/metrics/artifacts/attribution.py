@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.detect import Tiles, detect
+from cogexp.metrics.artifacts.detect import Artifacts, Tiles, detect
 from cogexp.metrics.clip_frames import EvalClip, Frames
 
 BAND = 8  # rows or columns a value of the profile stands for: one latent row
@@ -65,18 +65,9 @@ def attribute(native: Frames, redecoded: Frames, fps: float = 8.0) -> Attributio
     rows, row_score = changed_span(by_row)
     columns, column_score = changed_span(by_column)
     score = max(row_score, column_score)
-    changed = rows is not None or columns is not None
-    fault = detect(EvalClip.collect([native], fps), tiles=Tiles())
-    stays = fault.kind is not None and persists(fault.kind, fault.score, redecoded, fps)
-    if stays and (not changed or (fault.level == "certain" and fault.kind in LINES)):
-        cause = "denoiser"
-    elif changed:
-        cause = "decoder"
-    elif fault.kind is not None and max(by_row) >= LEAST:
-        cause = "decoder"  # gone, though the decodings differ by about as much all over
-        rows = (0, native.shape[1] - 1)
-    else:
-        cause = "unknown"
+    cause = cause_of(native, redecoded, fps, rows is not None or columns is not None, max(by_row) >= LEAST)
+    if cause == "decoder" and rows is None and columns is None:
+        rows = (0, native.shape[1] - 1)  # they differ by about as much all over
     return Attribution(
         cause=cause,
         rows=rows,
@@ -85,6 +76,20 @@ def attribute(native: Frames, redecoded: Frames, fps: float = 8.0) -> Attributio
         column_profile=tuple(by_column),
         score=score,
     )
+
+
+def cause_of(native: Frames, redecoded: Frames, fps: float, changed: bool, differ: bool) -> str:
+    """The verdict. changed: the decodings differ beyond a line; differ: they differ at all."""
+    clip = EvalClip.collect([native], fps)
+    line = detect(clip, names=LINES, tiles=Tiles())
+    if line.level == "certain" and persists(line, redecoded, fps):
+        return "denoiser"
+    if changed:
+        return "decoder"
+    fault = detect(clip, tiles=Tiles())
+    if persists(fault, redecoded, fps):
+        return "denoiser"
+    return "decoder" if differ and fault.kind is not None else "unknown"
 
 
 def difference_profiles(native: Frames, redecoded: Frames) -> tuple[list[float], list[float]]:
@@ -121,7 +126,9 @@ def changed_span(profile: list[float]) -> tuple[tuple[int, int] | None, float]:
     return (first * BAND, (last + 1) * BAND - 1), score
 
 
-def persists(kind: str, score: float, redecoded: Frames, fps: float) -> bool:
-    """True when what detector `kind` found in the first decoding it finds in the second as well."""
-    again = detect(EvalClip.collect([redecoded], fps), names=[kind], tiles=Tiles())
-    return again.score >= 1.0 or again.score > 0.6 * score
+def persists(fault: Artifacts, redecoded: Frames, fps: float) -> bool:
+    """True when what was found in the first decoding is found in the second as well, by the same detector."""
+    if fault.kind is None:
+        return False
+    again = detect(EvalClip.collect([redecoded], fps), names=[fault.kind], tiles=Tiles())
+    return again.score >= 1.0 or again.score > 0.6 * fault.score
