@@ -12,6 +12,7 @@ from cogexp.metrics.judged import Judged
 SUSPECT_SHARE, CERTAIN_SHARE = 0.08, 0.02  # of the clean clips may reach each level
 CAUTION = 0.5  # of these shares are aimed at: unseen sources are worse than seen ones
 USUAL_QUANTILE = 0.9
+BEYOND = 1.2  # a certain threshold lies so much farther off the usual value: single sources decide the tail
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +42,15 @@ def cross_validate(judged: Sequence[Judged]) -> CrossValidation:
     levels: list[tuple[Judged, bool, bool]] = []
     for source in sources:
         others = [clip for clip in judged if clip.clean and clip.source != source]
-        some, sure = thresholds(others, SUSPECT_SHARE), thresholds(others, CERTAIN_SHARE)
+        some, sure = thresholds(others, SUSPECT_SHARE), farther(others, thresholds(others, CERTAIN_SHARE))
         for clip in judged:
             if clip.source == source:
                 levels.append((clip, alarmed(clip, some), alarmed(clip, sure)))
     kinds = list(dict.fromkeys(clip.kind for clip in judged if not clip.clean))
     shares = {kind: _shares([level for level in levels if level[0].kind == kind]) for kind in kinds}
     clean = [clip for clip in judged if clip.clean]
-    some, sure = thresholds(clean, SUSPECT_SHARE), thresholds(clean, CERTAIN_SHARE)
-    usual = {name: float(np.quantile([c.raws[name] for c in clean], USUAL_QUANTILE)) for name in some}
+    some, sure = thresholds(clean, SUSPECT_SHARE), farther(clean, thresholds(clean, CERTAIN_SHARE))
+    usual = usual_values(clean)
     suspect, certain = _shares([level for level in levels if level[0].clean])
     return CrossValidation(
         sources=len(sources),
@@ -74,6 +75,20 @@ def thresholds(clean: Sequence[Judged], share: float) -> dict[str, float]:
             break
         chosen = tried
     return chosen
+
+
+def usual_values(clean: Sequence[Judged]) -> dict[str, float]:
+    """Detector -> what nine of ten of these clips stay below."""
+    return {
+        name: float(np.quantile([clip.raws[name] for clip in clean], USUAL_QUANTILE))
+        for name in clean[0].raws
+    }
+
+
+def farther(clean: Sequence[Judged], limits: dict[str, float]) -> dict[str, float]:
+    """The limits, BEYOND times as far from the usual values."""
+    usual = usual_values(clean)
+    return {name: usual[name] + BEYOND * (limit - usual[name]) for name, limit in limits.items()}
 
 
 def alarmed(clip: Judged, limits: dict[str, float]) -> bool:

@@ -36,8 +36,9 @@ class Judged:
     """One clip: what the manifest says and what was found.
 
     source: what the clip was cut from. raws: the detectors' own units; `scores` and `common` are on their
-    common scale. row_error: rows (or columns) from the fault's true line to where its detector saw it, None
-    when it was not found or has no line.
+    common scale. row_error: rows (or columns) from the fault's true line (of a displaced band the nearer one:
+    which side of it is displaced cannot be seen) to where its detector saw it, None when it was not found or
+    has no line.
     """
 
     kind: str
@@ -66,7 +67,8 @@ def judge(folder: Path, entry: dict[str, Any], filters: bool) -> Judged:
     if best is not None and found.findings[best][0] >= 1:
         place = found.findings[best][1]
         if "y0" in params and place.rows is not None:
-            error = abs(place.rows[0] * found.row_factor - float(params["y0"]))
+            lines = [float(params[key]) for key in ("y0", "y1") if key in params]
+            error = min(abs(place.rows[0] * found.row_factor - line) for line in lines)
         elif "x0" in params and place.columns is not None:
             error = abs(place.columns[0] * found.row_factor - float(params["x0"]))
     return Judged(

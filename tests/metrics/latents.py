@@ -30,11 +30,12 @@ FRAMES = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Verdicts:
-    """Of one scene: tiled against whole, whole against whole, and by fault in the latents."""
+    """Of one scene: tiled against whole and whole against whole; with faults in the latents the same two."""
 
     tiled: Attribution
     whole: Attribution
     faults: dict[str, Attribution]
+    tiled_faults: dict[str, Attribution]
 
 
 @lru_cache(maxsize=1)
@@ -56,7 +57,7 @@ def encoded(width: int, height: int, frames: int, seed: int) -> Tensor:
 def decoded(latents: Tensor, tiling: bool) -> np.ndarray:
     """(t, h, w, 3) uint8."""
     set_tiling(vae(), tiling)
-    return np.concatenate(list(decode_stream(vae(), latents, tiling=tiling)))
+    return np.concatenate(list(decode_stream(vae(), latents, tiling=tiling, lean=True)))
 
 
 def sheared(latents: Tensor) -> Tensor:
@@ -76,24 +77,48 @@ def noisy(latents: Tensor) -> Tensor:
     return out
 
 
-FAULTS: dict[str, Callable[[Tensor], Tensor]] = {"shear": sheared, "noise": noisy}
+def smeared(latents: Tensor) -> Tensor:
+    """The lowest sixth of the rows repeat one row."""
+    first = latents.shape[3] * 5 // 6
+    out = latents.clone()
+    out[:, :, :, first:] = latents[:, :, :, first : first + 1]
+    return out
+
+
+def repeated(latents: Tensor) -> Tensor:
+    """The lowest sixth of the rows are those above it once more."""
+    first = latents.shape[3] * 5 // 6
+    out, rows = latents.clone(), latents.shape[3] - first
+    out[:, :, :, first:] = latents[:, :, :, first - rows : first]
+    return out
+
+
+FAULTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "shear": sheared,
+    "noise": noisy,
+    "smear": smeared,
+    "repeat": repeated,
+}
 
 
 def verdicts(
     width: int, height: int, frames: int, seed: int, faults: Iterable[str] = tuple(FAULTS)
 ) -> Verdicts:
     latents = encoded(width, height, frames, seed)
-    whole = decoded(latents, False)
-
-    def rounded(values: Tensor) -> np.ndarray:
-        return decoded(values.half().float(), False)
-
-    put = {name: FAULTS[name] for name in faults}
+    put = {name: both(FAULTS[name](latents)) for name in faults}
+    tiled, whole = both(latents)
     return Verdicts(
-        tiled=attribute(decoded(latents, True), whole),
-        whole=attribute(rounded(latents), whole),
-        faults={n: attribute(decoded(f(latents), False), rounded(f(latents))) for n, f in put.items()},
+        tiled=tiled,
+        whole=whole,
+        faults={name: pair[1] for name, pair in put.items()},
+        tiled_faults={name: pair[0] for name, pair in put.items()},
     )
+
+
+def both(latents: Tensor) -> tuple[Attribution, Attribution]:
+    """Tiled against whole, and whole against whole from latents rounded to half precision."""
+    whole = decoded(latents, False)
+    return attribute(decoded(latents, True), whole), attribute(decoded(latents.half().float(), False), whole)
 
 
 def main(scenes: int) -> None:
@@ -103,9 +128,12 @@ def main(scenes: int) -> None:
         named = np.mean([v.tiled.cause == "decoder" for v in found])
         print(f"{width}x{height}: AUC of the score {area:.3f}, tiled named decoder {named:.0%}", flush=True)
         for name in FAULTS:
-            causes = [v.faults[name].cause for v in found]
-            shares = {cause: f"{causes.count(cause) / len(causes):.0%}" for cause in sorted(set(causes))}
-            print(f"  {name} in the latents: {shares}", flush=True)
+            for how, causes in (
+                ("whole", [v.faults[name].cause for v in found]),
+                ("tiled", [v.tiled_faults[name].cause for v in found]),
+            ):
+                shares = {cause: f"{causes.count(cause) / len(causes):.0%}" for cause in sorted(set(causes))}
+                print(f"  {name} in the latents, decoded {how}: {shares}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 """A folder of clean and faulty clips for `python -m cogexp.metrics.evaluate`:
-python -m tests.metrics.make_set OUT [SEED]
+python -m tests.metrics.make_set OUT [--seed N] [--sources development|fresh|none] [--videos FOLDER]
+[--per-kind N]
 
-Clean clips of tests/metrics/sources.py at 512x288, two of the edits of tests/metrics/edits.py of each, and
-faults of tests/faults with parameters drawn at random; all compressed with H.264 at several qualities.
+Clean clips of tests/metrics/sources.py at 512x288 (and of a folder's videos), two of the edits of
+tests/metrics/edits.py of each, and faults of tests/faults with parameters drawn at random; all compressed
+with H.264 at several qualities.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import numpy as np
 from cogexp.video import Writer
 from tests.faults import FAULTS, compressed, left_by_codec, visible
 from tests.metrics.edits import EDITS
-from tests.metrics.sources import Source, all_sources
+from tests.metrics.sources import SETS, Source, videos
 
 FPS = 12
 CRFS = (14, 18, 23, 28)
@@ -93,11 +95,11 @@ def _entry(
     }
 
 
-def make(out: Path, seed: int = 20, per_kind: int = PER_KIND) -> list[Entry]:
+def make(out: Path, sources: Sequence[Source], seed: int = 20, per_kind: int = PER_KIND) -> list[Entry]:
     """Write the clips and manifest.json; returns the manifest."""
     out.mkdir(parents=True, exist_ok=True)
     manifest: list[Entry] = []
-    for entry, clip in drawn(all_sources(), per_kind, seed):
+    for entry, clip in drawn(sources, per_kind, seed):
         # Compressed already, so kept nearly losslessly: the writer's own quality must not matter.
         with Writer(out / entry["file"], FPS, crf=4) as writer:
             writer.write(clip)
@@ -106,6 +108,20 @@ def make(out: Path, seed: int = 20, per_kind: int = PER_KIND) -> list[Entry]:
     return manifest
 
 
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.metrics.make_set")
+    parser.add_argument("out", type=Path, help="folder for the clips and manifest.json")
+    parser.add_argument("--seed", type=int, default=20, help="of the faults' parameters")
+    parser.add_argument("--sources", choices=SETS, default="development", help="clean clips of the tests")
+    parser.add_argument("--videos", type=Path, help="folder of videos to take clean clips from as well")
+    parser.add_argument("--per-kind", type=int, default=PER_KIND, help="faulty clips a kind")
+    options = parser.parse_args()
+    sources = SETS[options.sources]() + (videos(options.videos) if options.videos else [])
+    clips = make(options.out, sources, options.seed, options.per_kind)
+    origins = {source.origin for source in sources}
+    print(f"{len(clips)} clips of {len(sources)} clean ones ({len(origins)} sources) in {options.out}")
+
+
 if __name__ == "__main__":
-    clips = make(Path(sys.argv[1]), seed=int(sys.argv[2]) if len(sys.argv) > 2 else 20)
-    print(f"{len(clips)} clips in {sys.argv[1]}")
+    main()

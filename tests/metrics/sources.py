@@ -1,33 +1,49 @@
 """Clean clips of several kinds that test dependencies carry or that the project renders: uint8 RGB.
 
 Each clip has a source (the video, photograph or renderer it comes from): thresholds chosen on some sources
-are judged on the others.
+are judged on the others. `SETS` keeps apart what detectors were developed on and what they are judged on.
 """
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image, ImageSequence
 
+from cogexp.video import read
 from tests.metrics.clips import resized, shipped
 
 Clip = np.ndarray
 SIZE, FRAMES = (512, 288), 13
 VIDEOS = (("bikes", 240, 8), ("bigbuckbunny", 130, 8), ("carphone_pristine", 230, 4))
-PHOTOS = (
-    "astronaut.png",
-    "rocket.jpg",
-    "chelsea.png",
-    "grass.png",
-    "hubble_deep_field.jpg",
-    "motorcycle_left.png",
-    "camera.png",
+# (package that carries it, folder in it, file)
+PHOTOS = tuple(
+    ("skimage", "data", file)
+    for file in (
+        "astronaut.png",
+        "rocket.jpg",
+        "chelsea.png",
+        "grass.png",
+        "hubble_deep_field.jpg",
+        "motorcycle_left.png",
+        "camera.png",
+    )
 )
-SCENES = 12
+FRESH_PHOTOS = (
+    *(("skimage", "data", file) for file in ("coffee.png", "coins.png", "gravel.png", "brick.png")),
+    *(("skimage", "data", file) for file in ("ihc.png", "moon.png", "retina.jpg")),
+    ("sklearn", "datasets/images", "china.jpg"),
+    ("sklearn", "datasets/images", "flower.jpg"),
+    ("matplotlib", "mpl-data/sample_data", "grace_hopper.jpg"),
+)
+SCENES, FRESH_SCENES = range(12), range(300, 324)
+ANIMATED = (".webp", ".gif")
+ALIKE = 6.0  # levels between thumbnails: the same video twice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +55,17 @@ class Source:
     clip: Clip
 
 
-def all_sources() -> list[Source]:
+def development() -> list[Source]:
     """Windows of real videos, camera moves over photographs, rendered cartoons."""
-    return [*windows(), *photographs(), *cartoons()]
+    return [*windows(), *photographs(PHOTOS), *cartoons(SCENES)]
+
+
+def fresh() -> list[Source]:
+    """Photographs and cartoons on which no detector and no threshold was tried."""
+    return [*photographs(FRESH_PHOTOS), *cartoons(FRESH_SCENES)]
+
+
+SETS: dict[str, Callable[[], list[Source]]] = {"development": development, "fresh": fresh, "none": list}
 
 
 def windows() -> list[Source]:
@@ -60,14 +84,14 @@ def windows() -> list[Source]:
     return found
 
 
-def photographs() -> list[Source]:
-    """A camera passes over scikit-image's photographs: a slow one and a fast one each."""
-    spec = importlib.util.find_spec("skimage")
-    assert spec is not None
-    assert spec.origin is not None
+def photographs(files: Sequence[tuple[str, str, str]]) -> list[Source]:
+    """A camera passes over photographs that packages carry: a slow one and a fast one each."""
     found = []
-    for k, file in enumerate(PHOTOS):
-        picture = cv2.imread(str(Path(spec.origin).parent / "data" / file), cv2.IMREAD_COLOR)
+    for k, (package, folder, file) in enumerate(files):
+        spec = importlib.util.find_spec(package)
+        assert spec is not None
+        assert spec.origin is not None
+        picture = cv2.imread(str(Path(spec.origin).parent / folder / file), cv2.IMREAD_COLOR)
         assert picture is not None, file
         for speed, pace in (("slow", 0.6), ("fast", 3.2)):
             rng = np.random.default_rng(k)
@@ -96,13 +120,50 @@ def camera_move(picture: np.ndarray, pace: float, rng: np.random.Generator) -> C
     return np.stack(frames)
 
 
-def cartoons() -> list[Source]:
+def cartoons(scenes: Sequence[int]) -> list[Source]:
     """Scenes of the project's own renderer."""
     from cogexp.nano.world import render, sample_scene
 
     found = []
-    for k in range(SCENES):
+    for k in scenes:
         rng = np.random.default_rng(400 + k)
         clip = render(sample_scene(rng), width=SIZE[0], height=SIZE[1], frames=FRAMES, seed=k, entropy=1.0)
         found.append(Source(name=f"cartoon{k}", origin=f"cartoon{k}", clip=clip))
     return found
+
+
+def videos(folder: Path) -> list[Source]:
+    """FRAMES frames from the middle of every video of a folder, cut to 16:9.
+
+    Files that are too short, and such as show what an earlier one shows, are left out. NAME-1 and NAME-2
+    have one origin.
+    """
+    found: list[Source] = []
+    seen: list[np.ndarray] = []
+    for k, path in enumerate(sorted(folder.iterdir())):
+        frames = frames_of(path)
+        if len(frames) < FRAMES:
+            continue
+        thumbnail = cv2.resize(frames[len(frames) // 2], (24, 24), interpolation=cv2.INTER_AREA).astype(float)
+        if any(np.abs(thumbnail - other).mean() < ALIKE for other in seen):
+            continue
+        seen.append(thumbnail)
+        step = 1 + (k % 2 if len(frames) >= 2 * FRAMES else 0)
+        first = (len(frames) - step * FRAMES) // 2
+        part = frames[first:][: step * FRAMES : step]
+        h, w = part.shape[1:3]
+        high = min(h, w * SIZE[1] // SIZE[0])
+        wide = min(w, h * SIZE[0] // SIZE[1])
+        top, left = (h - high) * (k % 3) // 2, (w - wide) // 2
+        part = resized(part[:, top : top + high, left : left + wide], *SIZE)
+        found.append(Source(name=path.stem, origin=path.stem.rsplit("-", 1)[0], clip=part))
+    return found
+
+
+def frames_of(path: Path) -> Clip:
+    """(t, h, w, 3): the frames of a video or an animated picture, none of any other file."""
+    if path.suffix in ANIMATED:
+        with Image.open(path) as picture:
+            pages = ImageSequence.Iterator(picture)
+            return np.stack([np.asarray(page.convert("RGB")) for page in pages])
+    return read(path).frames if path.suffix in (".mp4", ".webm") else np.zeros((0, 1, 1, 3), np.uint8)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cogexp.metrics.cross_validation import alarmed, cross_validate, thresholds
+from cogexp.metrics.cross_validation import BEYOND, alarmed, cross_validate, farther, thresholds
 from cogexp.metrics.judged import Judged
 
 
@@ -39,6 +39,11 @@ def test_thresholds_keep_the_union_of_all_detectors_below_the_share():
     assert 0.03 <= share <= 0.04
     # Two independent detectors share the allowance: each about half of it.
     assert np.mean([each.raws["shear"] > limits["shear"] for each in clean]) == pytest.approx(0.02, abs=0.005)
+
+
+def test_what_is_certain_lies_beyond_what_the_clean_clips_ask_for():
+    clean = [clip(f"s{i}", i / 100) for i in range(101)]
+    assert farther(clean, {"shear": 1.0, "seam": 0.0})["shear"] == pytest.approx(0.9 + BEYOND * 0.1)
 
 
 def test_one_source_cannot_be_left_out():

@@ -8,7 +8,7 @@ import pytest
 from cogexp.metrics import ffmpeg_filters
 from cogexp.metrics.artifacts.detect import DETECTORS
 from cogexp.metrics.evaluate import auc, evaluate, found_at, judge_all, main, markdown
-from cogexp.metrics.judged import OWN
+from cogexp.metrics.judged import OWN, judge
 from cogexp.video import Writer
 from tests import faults
 from tests.metrics.clips import shipped
@@ -73,6 +73,14 @@ def test_a_folder_is_judged(folder):
     assert alarms["plain clips"] == alarms["hard clips"] == 1
     assert alarms["plain certain"] == alarms["hard certain"] == 0
     assert "| shear | 1 | 1.000 |" in markdown(results, alarms)
+
+
+@pytest.mark.parametrize(
+    ("lines", "error"), [({"y0": 251}, 0), ({"y0": 200, "y1": 251}, 0), ({"y0": 240}, 11)]
+)
+def test_the_row_error_is_counted_from_the_nearer_line_of_a_band(folder, lines, error):
+    entry = {"file": "c.mp4", "label": "inj", "type": "shear", "params": lines}
+    assert judge(folder, entry, filters=False).row_error == error
 
 
 @pytest.mark.skipif(bool(ffmpeg_filters.unavailable()), reason="this PyAV lacks one of the filters")

@@ -1,8 +1,9 @@
 """Who made a fault: the decoder or the denoiser? The same latents are decoded a second time, untiled, and
 compared.
 
-A seam of the tiled decoder is gone in the second decoding, and the difference of the two is large exactly
-below the line. A fault that is in the latents is in both, and the two agree there.
+A seam of the tiled decoder is gone in the second decoding, and the two differ more beyond the line than in
+the frame's other bands. A fault that is in the latents is in both. Both can be so at once: then a fault that
+is certain and lies along a line is what the clip suffers from.
 """
 
 from __future__ import annotations
@@ -13,25 +14,36 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.detect import Tiles, detect
+from cogexp.metrics.artifacts.detect import Artifacts, Tiles, detect
 from cogexp.metrics.clip_frames import EvalClip, Frames
 
 BAND = 8  # rows or columns a value of the profile stands for: one latent row
-JUMP = 2.5  # times the level elsewhere: a band that the tiling changed
-LEAST = 1.0  # levels of 255: smaller differences are rounding
+JUMP = 1.5  # times the median band: a band that the tiling changed
+LEAST = 0.4  # levels of 255: two decodings that differ by rounding only are far below, in every band
+# Faults along a line, as tiles may make them; grids, flicker and freezes fill whole frames.
+LINES = (
+    "shear",
+    "vertical_shear",
+    "smear",
+    "duplicated_band",
+    "desync",
+    "noise_band",
+    "stripes",
+    "seam",
+    "vertical_seam",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attribution:
     """Verdict on a clip decoded twice.
 
-    cause: "decoder" (the tiled decoding differs where its tiles meet or beyond, or the fault is gone in the
-    second
-        decoding), "denoiser" (the fault is in both) or "unknown" (no fault, and nothing differs).
+    cause: "decoder" (the decodings differ beyond a line, or the fault is gone in the second decoding),
+        "denoiser" (the fault is in both) or "unknown" (no fault, and nothing differs more than elsewhere).
     rows, columns: (first, last) where the two decodings differ most, None when they agree.
     row_profile, column_profile: mean |difference| in levels by band of 8 rows, columns.
-    score: largest band over the level of the calm half, log; 0 when they agree
-        to a fraction of a level. Larger means a clearer seam.
+    score: log of the largest band over the median one; 0 when they agree to a fraction of a level. Larger
+        means a clearer seam.
     """
 
     cause: str
@@ -53,13 +65,9 @@ def attribute(native: Frames, redecoded: Frames, fps: float = 8.0) -> Attributio
     rows, row_score = changed_span(by_row)
     columns, column_score = changed_span(by_column)
     score = max(row_score, column_score)
-    found = rows is not None or columns is not None
-    if not found and max(by_row) >= LEAST:
-        rows = (0, native.shape[1] - 1)  # changed all over: still the decoder, though no line shows where
-    if found or max(by_row) >= LEAST:
-        cause = "decoder" if found or not persists(native, redecoded, fps) else "denoiser"
-    else:
-        cause = "denoiser" if persists(native, redecoded, fps) else "unknown"
+    cause = cause_of(native, redecoded, fps, rows is not None or columns is not None, max(by_row) >= LEAST)
+    if cause == "decoder" and rows is None and columns is None:
+        rows = (0, native.shape[1] - 1)  # they differ by about as much all over
     return Attribution(
         cause=cause,
         rows=rows,
@@ -68,6 +76,20 @@ def attribute(native: Frames, redecoded: Frames, fps: float = 8.0) -> Attributio
         column_profile=tuple(by_column),
         score=score,
     )
+
+
+def cause_of(native: Frames, redecoded: Frames, fps: float, changed: bool, differ: bool) -> str:
+    """The verdict. changed: the decodings differ beyond a line; differ: they differ at all."""
+    clip = EvalClip.collect([native], fps)
+    line = detect(clip, names=LINES, tiles=Tiles())
+    if line.level == "certain" and persists(line, redecoded, fps):
+        return "denoiser"
+    if changed:
+        return "decoder"
+    fault = detect(clip, tiles=Tiles())
+    if persists(fault, redecoded, fps):
+        return "denoiser"
+    return "decoder" if differ and fault.kind is not None else "unknown"
 
 
 def difference_profiles(native: Frames, redecoded: Frames) -> tuple[list[float], list[float]]:
@@ -85,29 +107,28 @@ def bands(values: NDArray[np.float32]) -> list[float]:
 
 
 def changed_span(profile: list[float]) -> tuple[tuple[int, int] | None, float]:
-    """(first, last) row of the run of bands that stand out round the largest, and its log ratio.
+    """(first, last) row of the bands that stand out round the largest one, and its log ratio to the median.
 
     None if none stands out enough to be seen.
     """
     values = np.asarray(profile)
-    calm = float(np.sort(values)[: max(1, len(values) // 2)].mean())
-    usual = max(calm, LEAST / JUMP)
+    usual = max(float(np.median(values)), LEAST / JUMP)
     peak = int(np.argmax(values))
-    if values[peak] < max(JUMP * usual, LEAST):
-        return None, float(np.log(max(values[peak] / usual, 1.0)))  # too faint to call, yet it ranks
+    score = float(np.log(max(values[peak] / usual, 1.0)))
+    if values[peak] < JUMP * usual:
+        return None, score  # too faint to call, yet it ranks
     limit = max(0.5 * float(values[peak]), JUMP * usual)
     first = last = peak
     while first > 0 and values[first - 1] >= limit:
         first -= 1
     while last + 1 < len(values) and values[last + 1] >= limit:
         last += 1
-    return (first * BAND, (last + 1) * BAND - 1), float(np.log(values[peak] / usual))
+    return (first * BAND, (last + 1) * BAND - 1), score
 
 
-def persists(native: Frames, redecoded: Frames, fps: float) -> bool:
-    """True when what is found in the first decoding is found in the second as well, by the same detector."""
-    first = detect(EvalClip.collect([native], fps), tiles=Tiles())
-    if first.kind is None:
+def persists(fault: Artifacts, redecoded: Frames, fps: float) -> bool:
+    """True when what was found in the first decoding is found in the second as well, by the same detector."""
+    if fault.kind is None:
         return False
-    again = detect(EvalClip.collect([redecoded], fps), names=[first.kind], tiles=Tiles())
-    return again.score >= 1.0 or again.score > 0.6 * first.score
+    again = detect(EvalClip.collect([redecoded], fps), names=[fault.kind], tiles=Tiles())
+    return again.score >= 1.0 or again.score > 0.6 * fault.score

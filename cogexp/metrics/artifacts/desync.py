@@ -21,6 +21,7 @@ SEGMENTS, POINTS = 8, 128  # parts of the width; a row is looked at in so many p
 NOISE = 2.0  # squared levels: what compression leaves
 CAP = 4.0  # a part of the width cannot say more than this
 MARGIN = 10
+CANDIDATES = 24  # rows of each lag that are compared with those around
 AROUND = (-8, -7, -6, -5, -4, -3, 3, 4, 5, 6, 7, 8)
 QUANTILE = 0.9
 
@@ -86,7 +87,7 @@ def lag_gain(
     usual: NDArray[np.float32],
     lag: int,
 ) -> NDArray[np.float32]:
-    """(picked, h): what the change since frame i - lag explains of the surprise at each row."""
+    """(picked, h): what the change since frame i - lag explains of the surprise at the clearest rows."""
     t, h, _ = luma.shape
     source = picked - lag
     valid = (source >= 0) & (source < t)
@@ -98,8 +99,9 @@ def lag_gain(
     share = np.maximum(explained, 0.0) / (energy[valid] + NOISE)
     sure = np.clip(explained / (usual[valid] + NOISE), -CAP, CAP)
     sure = np.where(sure > 0, sure * share, sure).mean(2)
-    around = np.stack([np.roll(sure, k, axis=1) for k in AROUND])
+    inner = np.arange(MARGIN, h - MARGIN)
+    rows = inner[np.argsort(top_mean(sure)[inner])[-CANDIDATES:]]
+    around = np.quantile(sure[:, rows[:, None] + np.array(AROUND)], QUANTILE, axis=2)
     gain = np.zeros((len(picked), h), np.float32)
-    gain[valid] = sure - np.maximum(np.quantile(around, QUANTILE, axis=0), 0.0)
-    gain[:, :MARGIN] = gain[:, h - MARGIN :] = 0
+    gain[np.ix_(valid, rows)] = sure[:, rows] - np.maximum(around, 0.0)
     return gain

@@ -23,21 +23,21 @@ from cogexp.metrics.artifacts.stripes import find_stripes
 from cogexp.metrics.clip_frames import EvalClip
 from cogexp.tiles import layout
 
-# Thresholds were fixed on development clips and are judged on others: see evaluate.py.
+# Thresholds were chosen on development clips (cross_validation.py) and are judged on others: see evaluate.py.
 DETECTORS: dict[str, Detector] = {
-    "shear": Detector(find=find_shear, usual=0.1, suspect=0.33, certain=0.45),
-    "vertical_shear": Detector(find=find_vertical_shear, usual=0.12, suspect=0.6, certain=0.95),
-    "smear": Detector(find=find_smear, usual=0.16, suspect=0.5, certain=0.55),
-    "duplicated_band": Detector(find=find_duplicated_band, usual=0.01, suspect=0.32, certain=0.5),
-    "desync": Detector(find=find_desync, usual=0.28, suspect=1.6, certain=2.3),
-    "noise_band": Detector(find=find_noise_band, usual=0.32, suspect=1.2, certain=1.6),
-    "stripes": Detector(find=find_stripes, usual=0.77, suspect=1.9, certain=2.2),
-    "seam": Detector(find=find_seam, usual=1.4, suspect=3.4, certain=3.9),
-    "vertical_seam": Detector(find=find_vertical_seam, usual=1.23, suspect=2.5, certain=3.0),
-    "grid": Detector(find=find_grid, usual=0.19, suspect=0.38, certain=0.48),
-    "checkerboard": Detector(find=find_checkerboard, usual=0.34, suspect=1.1, certain=1.6),
-    "flicker": Detector(find=find_flicker, usual=0.0, suspect=1.1, certain=1.8),
-    "freeze": Detector(find=find_freeze, usual=1.1, suspect=4.15, certain=4.5),
+    "shear": Detector(find=find_shear, usual=0.26, suspect=0.5, certain=0.6),
+    "vertical_shear": Detector(find=find_vertical_shear, usual=0.22, suspect=0.85, certain=1.1),
+    "smear": Detector(find=find_smear, usual=0.21, suspect=0.7, certain=0.85),
+    "duplicated_band": Detector(find=find_duplicated_band, usual=0.02, suspect=0.35, certain=0.8),
+    "desync": Detector(find=find_desync, usual=0.37, suspect=1.6, certain=2.5),
+    "noise_band": Detector(find=find_noise_band, usual=0.3, suspect=1.05, certain=1.4),
+    "stripes": Detector(find=find_stripes, usual=0.78, suspect=1.9, certain=2.2),
+    "seam": Detector(find=find_seam, usual=1.0, suspect=2.4, certain=3.4),
+    "vertical_seam": Detector(find=find_vertical_seam, usual=1.2, suspect=2.2, certain=2.7),
+    "grid": Detector(find=find_grid, usual=0.19, suspect=0.45, certain=0.6),
+    "checkerboard": Detector(find=find_checkerboard, usual=0.32, suspect=1.1, certain=1.45),
+    "flicker": Detector(find=find_flicker, usual=0.0, suspect=1.7, certain=2.3),
+    "freeze": Detector(find=find_freeze, usual=1.3, suspect=4.1, certain=4.5),
     "black": Detector(find=find_black, usual=0.0, suspect=0.5, certain=1.0),
 }
 

@@ -98,6 +98,14 @@ def sampled(frames: int, most: int) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, frames - 1, min(frames, most)).round().astype(np.intp))
 
 
+def in_pairs(frames: int, most: int) -> NDArray[np.intp]:
+    """Indices of at most `most` frames, spread in pairs of neighbours: for what lasts and what moves."""
+    if frames <= most:
+        return np.arange(frames)
+    starts = np.linspace(0, frames - 2, most // 2).round().astype(np.intp)
+    return np.union1d(starts, starts + 1)
+
+
 def panel_penalty(luma: NDArray[np.uint8], first: int) -> float:
     """How much a band from row `first` on looks like a panel with text: 0 for a picture, up to about 8.
 
@@ -122,6 +130,15 @@ def worst_frames(values: NDArray[np.floating], threshold: float) -> tuple[int, .
     """Frames whose value reaches the threshold, at least the worst one."""
     hit = np.flatnonzero(values >= threshold)
     return tuple(int(i) for i in hit) if len(hit) else (int(np.argmax(values)),)
+
+
+def split_row(level: NDArray[np.floating], starts: NDArray[np.intp]) -> int:
+    """Of `starts` the row before and from which on the levels (h,) are most even (least squares)."""
+
+    def spread(values: NDArray[np.floating]) -> float:
+        return float(((values - values.mean()) ** 2).sum())
+
+    return min((int(y) for y in starts), key=lambda y: spread(level[:y]) + spread(level[y:]))
 
 
 def row_steps(luma: NDArray[np.uint8]) -> NDArray[np.float32]:

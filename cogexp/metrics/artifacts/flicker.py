@@ -16,8 +16,8 @@ from cogexp.metrics.artifacts.evidence import Evidence, Finding, worst_frames
 BLOCKS = (9, 16)
 SPREAD = 0.15  # share of the blocks' spread that a common change must exceed
 TAKEN_BACK = 0.25  # share of a change that must be taken back
-CUT = 0.12  # a spread of the blocks' log changes that only a cut has
-DARK = 16.0  # levels: darker blocks say nothing about a factor
+CUT = 0.12  # a spread of the blocks' log changes that, above the common change, only a cut has
+DARK, BRIGHT = 16.0, 225.0  # levels: blocks beyond are cut off and say nothing about a factor
 
 
 def find_flicker(evidence: Evidence) -> Finding:
@@ -37,7 +37,7 @@ def brightness_changes(luma: NDArray[np.uint8]) -> tuple[NDArray[np.float64], ND
     blocks = np.stack([cv2.resize(f, BLOCKS[::-1], interpolation=cv2.INTER_AREA) for f in luma])
     level = blocks.reshape(len(luma), -1).astype(np.float64)
     step = np.log(level[1:] + 1) - np.log(level[:-1] + 1)
-    step[(level[1:] < DARK) | (level[:-1] < DARK)] = np.nan
+    step[(np.minimum(level[1:], level[:-1]) < DARK) | (np.maximum(level[1:], level[:-1]) > BRIGHT)] = np.nan
     with np.errstate(all="ignore"):
         known = np.isfinite(step).sum(1) >= 8
         step[~known] = 0.0
@@ -49,7 +49,7 @@ def brightness_changes(luma: NDArray[np.uint8]) -> tuple[NDArray[np.float64], ND
 def reversals(change: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float64]:
     """(t-2,): how much of the change into a frame is taken back on leaving it, beyond the blocks' spread."""
     sure = np.sign(change) * np.maximum(np.abs(change) - SPREAD * spread, 0.0)
-    sure[spread > CUT] = 0.0
+    sure[(spread > CUT) & (np.abs(change) < spread)] = 0.0
     into, out_of = np.abs(sure[:-1]), np.abs(sure[1:])
     less, more = np.minimum(into, out_of), np.maximum(into, out_of)
     # A cut followed by a slow change is no flicker: what is taken back must be of the size of what came.

@@ -11,7 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import Evidence, Finding, panel_penalty, top_mean, worst_frames
+from cogexp.metrics.artifacts.evidence import (
+    Evidence,
+    Finding,
+    panel_penalty,
+    split_row,
+    top_mean,
+    worst_frames,
+)
 
 SMALLEST = 96  # px: smaller pictures have too few rows and columns to tell noise from texture
 SEGMENTS = 8
@@ -19,6 +26,7 @@ REACH = 8  # px: shifts that are tried
 SHARED_ROWS = 7  # must shift together
 NOISE = 1.5  # levels
 SHORTEST, DEEPEST = 5, 0.22  # rows; share of the height
+NEAR = 6  # rows in which the line is looked for once the band is known
 ABOVE = 12  # rows that the band is compared with
 CALM_PARTS, CALM_ROWS = 0.3, 0.8  # quantiles over the width and over the rows above
 ROUGH_WEIGHT, ROUGH_CAP = 0.25, 1.5  # the plain jump in roughness supports the evidence
@@ -32,22 +40,23 @@ def find_noise_band(evidence: Evidence) -> Finding:
         return Finding(raw=0.0)
     deep = int(DEEPEST * h)
     tail = luma[:, h - deep - ABOVE - SHARED_ROWS :]
-    rough = roughness(tail)  # (t, rows, segments)
+    rough, left = roughness(tail), unexplained(tail)  # (t, rows, segments)
     rows = rough.shape[1]
     starts = np.arange(rows - deep, rows - SHORTEST)
     support = np.minimum(band_jump(rough, starts), ROUGH_CAP)
-    both = band_jump(unexplained(tail), starts) + ROUGH_WEIGHT * support  # (t, starts, segments)
+    both = band_jump(left, starts) + ROUGH_WEIGHT * support  # (t, starts, segments)
 
     by_frame = np.quantile(both, CALM_PARTS, axis=2)
     by_start = top_mean(by_frame)
-    best = sharpest(rough, starts, int(np.argmax(by_start)))
+    best = int(np.argmax(by_start))
+    frames = worst_frames(by_frame[:, best], 0.6 * float(by_start[best]))
+    first = h - rows + first_row(rough[list(frames)], left[list(frames)], starts)
     profile = np.zeros(h)
     profile[h - deep : h - SHORTEST] = np.maximum(by_start, 0)
-    raw = float(by_start.max()) - 0.5 * panel_penalty(luma, h - deep + best)
     return Finding(
-        raw=raw,
-        rows=(h - deep + best, h - 1),
-        frames=worst_frames(by_frame[:, best], 0.6 * raw),
+        raw=float(by_start[best]) - 0.5 * panel_penalty(luma, first),
+        rows=(first, h - 1),
+        frames=frames,
         profile=tuple(profile.tolist()),
     )
 
@@ -100,13 +109,21 @@ def band_jump(feature: NDArray[np.float32], starts: NDArray[np.intp]) -> NDArray
     return inside - np.log(np.quantile(above, CALM_ROWS, axis=0) + NOISE)
 
 
-def sharpest(rough: NDArray[np.float32], starts: NDArray[np.intp], near: int, reach: int = 10) -> int:
-    """Index of the start next to `near` where roughness jumps most within a few rows.
+def first_row(rough: NDArray[np.float32], left: NDArray[np.float32], starts: NDArray[np.intp]) -> int:
+    """The row where the band begins, of the rows given: (t, rows, segments) of the frames that have it.
 
-    That is the line itself.
+    The rows fall into two groups of even log levels best there; within NEAR rows it is where the roughness
+    jumps most, which is the line itself.
     """
-    level = np.log(rough.mean((0, 2)) + NOISE)
-    total = np.concatenate([[0], np.cumsum(level)])
-    jump = (total[starts + 5] - total[starts]) - (total[starts] - total[starts - 5])
-    low = max(0, near - reach)
-    return low + int(np.argmax(jump[low : near + reach]))
+    by_row = log_level(rough, CALM_PARTS) + log_level(left, CALM_PARTS)
+    near = split_row(by_row, starts)
+    level = log_level(rough, 0.5)
+    total = np.concatenate([[0.0], np.cumsum(level)])
+    rows = np.arange(max(int(starts[0]), near - NEAR, SHORTEST), min(near + NEAR + 1, len(level) - SHORTEST))
+    jump = total[rows + SHORTEST] - 2 * total[rows] + total[rows - SHORTEST]
+    return int(rows[np.argmax(jump)])
+
+
+def log_level(feature: NDArray[np.float32], share: float) -> NDArray[np.floating]:
+    """(t, rows, segments) -> (rows,): quantile over the width of the log mean over the frames."""
+    return np.quantile(np.log(feature.mean(0) + NOISE), share, axis=1)

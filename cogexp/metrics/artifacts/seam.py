@@ -1,12 +1,15 @@
 """Seam: the picture goes on across a row or a column, but a little brighter or of another hue.
 
-Idea for rows: one common step of log brightness explains the difference across the line in all parts of the
-width and in all colours. The picture itself goes on there: its texture is as strong below as above and
-alike, which is not so at the edge of a bar, of a panel or of water. Idea for columns: nearly all parts of
-the height step the same way, by less than the edge of a thing does. Both look at the mean frame, in which
-motion fades and a seam stays. A step that is spread over 16 rows or more is hardly told from the picture.
+Idea: the step into a row, less what the steps before and after it lead one to expect, is nothing but noise in
+a picture; at a seam three quarters of the width step alike, far more than at the other rows of this clip.
+It is looked for in log brightness (a seam is a factor) and in red minus blue, sharp and blended over a few
+rows, in the mean frame, in which motion fades and a seam stays.
 
-Where the VAE's tiles meet is known: there the same evidence counts for more.
+The edge of a bar, of a panel or of water steps alike as well. But there the texture does not go on, and the
+step is large: tiles of one decoder differ by their statistics, which is slight.
+
+A step that is spread over 16 rows or more is hardly told from the picture; where the VAE's tiles meet is
+known, and there the same evidence counts for more.
 """
 
 from __future__ import annotations
@@ -16,89 +19,123 @@ from numpy.typing import NDArray
 
 from cogexp.metrics.artifacts.evidence import Evidence, Finding
 
-PARTS = 16  # for sharp steps
-SEGMENTS = 32  # for common steps
-MARGIN = 10
-SCALE, DARK = 128.0, 16.0  # log brightness: SCALE * log(level + DARK)
-NOISE, SHARP_NOISE = 0.5, 0.4
-UNEVEN = 0.3
-CAP = 60.0  # squared deviations beyond this say no more
-SMALL, FADE = 0.2, 0.1  # log brightness: a larger step is a thing in the picture
-SMALL_LEVELS, FADE_LEVELS = 24.0, 8.0
+Picture = NDArray[np.float32]
+Profile = NDArray[np.floating]
+
+PART = 16  # columns that are averaged
+SCALE, DARK = 128.0, 16.0  # log brightness: SCALE * log(level + DARK), 1.28 for a per cent
+SHARED = 0.25  # quantile over the width, from either side
+MARGIN = 12
+USUAL = 0.98  # quantile over the rows of the clip: only a few of them step alike by nature
+NOISE_SHARP, NOISE_HUE, NOISE_BLENDED = 0.2, 0.3, 0.5
+BLENDED_LESS = 0.2  # rows that are blended stand out by nature more often
+SLIGHT, SLIGHT_FADE = 21.0, 2.0  # log brightness: 17 %; a larger step is a thing in the picture
+SLIGHT_HUE, SLIGHT_HUE_FADE = 12.0, 3.0  # levels
 BESIDE = 6  # rows above and below a line whose texture is compared
 SAME, STRICT, WEAK = 0.2, 3.0, 0.5  # log ratio of their textures that is usual; what lies beyond; no texture
 LUMA = np.array((0.299, 0.587, 0.114), np.float32)
-TILE_WEIGHT, TILE_NEAR = 1.5, 3  # at a known tile boundary, within so many px
+TILE_BONUS, TILE_NEAR = 0.6, 3  # at a known tile boundary, within so many px
 
 
 def find_seam(evidence: Evidence) -> Finding:
-    """Tile seam along a row. Raw evidence: log of what a common step explains across it (about 0..3)."""
-    profile = step_evidence(evidence.mean_frame)
-    profile *= goes_on(evidence.mean_frame)
-    profile *= tile_weight(len(profile), evidence.tile_rows)
+    """Tile seam along a row.
+
+    Raw evidence: log of the step that the width shares over the largest ones of the clip (about 0..4).
+    """
+    profile = seam_profile(evidence.mean_frame, evidence.tile_rows)
     y = int(np.argmax(profile))
     return Finding(raw=float(profile[y]), rows=(y, len(profile) - 1), profile=tuple(profile.tolist()))
 
 
 def find_vertical_seam(evidence: Evidence) -> Finding:
-    """Tile seam along a column. Raw evidence: the sharp one, as for rows."""
-    turned = np.ascontiguousarray(evidence.mean_luma.T)
-    profile = sharp_step(turned) * tile_weight(turned.shape[0], evidence.tile_columns)
+    """Tile seam along a column. Raw evidence as for rows."""
+    turned = np.ascontiguousarray(evidence.mean_frame.transpose(1, 0, 2))
+    profile = seam_profile(turned, evidence.tile_columns)
     x = int(np.argmax(profile))
     return Finding(raw=float(profile[x]), rows=(0, turned.shape[1] - 1), columns=(x, len(profile) - 1))
 
 
-def tile_weight(size: int, tiles: tuple[int, ...]) -> NDArray[np.float64]:
-    """(size,): TILE_WEIGHT next to the known boundaries, 1 elsewhere."""
-    weight = np.ones(size)
-    for place in tiles:
-        weight[max(0, place - TILE_NEAR) : place + TILE_NEAR + 1] = TILE_WEIGHT
-    return weight
-
-
-def sharp_step(picture: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(h,): log of the step into each row that three quarters of the width share, over those around."""
-    h, w = picture.shape
-    inner = w // PARTS * PARTS
-    parts = np.diff(picture[:, :inner], axis=0).reshape(h - 1, PARTS, -1)
-    middle = parts.shape[2] // 2
-    step = np.sort(np.partition(parts, middle, axis=2)[:, :, middle], axis=1)  # (h - 1, PARTS) medians
-    low, high = step[:, PARTS // 4], step[:, -1 - PARTS // 4]
-    shared, size = np.zeros(h), np.zeros(h)
-    shared[1:] = np.where(low > 0, low, np.where(high < 0, -high, 0.0))
-    shared[1:] = np.maximum(shared[1:] - UNEVEN * (high - low), 0.0)
-    size[1:] = np.abs(step[:, PARTS // 2])
-    around = np.max([np.roll(shared, k) for k in (-6, -5, -4, -3, 3, 4, 5, 6)], axis=0)
-    evidence = np.log((shared + SHARP_NOISE) / (around + SHARP_NOISE))
-    evidence *= np.exp(-np.maximum(0, size - SMALL_LEVELS) / FADE_LEVELS)
+def seam_profile(picture: Picture, tiles: tuple[int, ...]) -> Profile:
+    """(h, w, 3) mean frame -> (h,) evidence that a seam lies above each row."""
+    h, w, _ = picture.shape
+    if h < 4 * MARGIN or w < 4 * PART:
+        return np.zeros(h)
+    level = SCALE * np.log(picture @ LUMA + DARK)
+    bright, hue = in_parts(level), in_parts(picture[..., 0] - picture[..., 2])
+    sharp_bright, sharp_hue = surprises(bright, 1), surprises(hue, 1)
+    soft_bright, soft_hue = surprises(bright, 2), surprises(hue, 2)
+    evidence = np.max(
+        [
+            stands_out(sharp_bright, NOISE_SHARP),
+            stands_out(sharp_hue, NOISE_HUE),
+            stands_out(soft_bright, NOISE_BLENDED) - BLENDED_LESS,
+            stands_out(soft_hue, NOISE_BLENDED) - BLENDED_LESS,
+        ],
+        axis=0,
+    )
+    evidence += tile_bonus(h, tiles)
+    largest = np.maximum(middle_size(steps(bright, 2)), middle_size(soft_bright))
+    evidence *= slight(largest, SLIGHT, SLIGHT_FADE)
+    evidence *= slight(middle_size(sharp_hue), SLIGHT_HUE, SLIGHT_HUE_FADE)
+    evidence *= goes_on(level)
     evidence[:MARGIN] = evidence[h - MARGIN :] = 0
     return evidence
 
 
-def step_evidence(picture: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(h,) evidence that each row begins an offset region."""
-    h, w, _ = picture.shape
-    inner = w // SEGMENTS * SEGMENTS
-    level = picture[:, :inner].reshape(h, SEGMENTS, -1, 3)
-    level = (SCALE * np.log(level + DARK)).mean(2)
-    y = np.arange(2, h - 1)
-    step = (level[y] + level[y + 1] - level[y - 1] - level[y - 2]) / 2
-    offsets = [k * s for k in range(4, 14, 2) for s in (-1, 1)]
-    sigma = 1.5 * np.median([np.abs(np.roll(step, k, axis=0)) for k in offsets], axis=0) + NOISE
-    common = np.median(step, axis=1, keepdims=True)
-    plain = np.minimum((step / sigma) ** 2, CAP).mean((1, 2))
-    left = np.minimum(((step - common) / sigma) ** 2, CAP).mean((1, 2))
-    size = np.abs(common).mean((1, 2)) / SCALE
-    profile = np.zeros(h)
-    profile[y] = np.log((plain + 1) / (left + 1)) * np.exp(-np.maximum(0, size - SMALL) / FADE)
-    profile[: MARGIN + 3] = profile[h - MARGIN - 3 :] = 0
-    return profile
+def in_parts(picture: Picture) -> Picture:
+    """(h, w) -> (h, parts): means of PART columns each."""
+    h, w = picture.shape
+    return picture[:, : w // PART * PART].reshape(h, -1, PART).mean(2)
 
 
-def goes_on(picture: NDArray[np.float32]) -> NDArray[np.float64]:
+def steps(parts: Picture, rows: int) -> Picture:
+    """(h, parts): mean of the `rows` rows from each row on, less that of the `rows` rows before it."""
+    h = len(parts)
+    total = np.concatenate([np.zeros_like(parts[:1]), np.cumsum(parts, axis=0, dtype=np.float64)])
+    y = np.arange(rows, h - rows + 1)
+    step = np.zeros_like(parts)
+    step[y] = (total[y + rows] - 2 * total[y] + total[y - rows]) / rows
+    return step
+
+
+def surprises(parts: Picture, rows: int) -> Picture:
+    """(h, parts): the step into each row, less the mean of those before and after it."""
+    step, apart = steps(parts, rows), 1 if rows == 1 else 2 * rows
+    return step - 0.5 * (np.roll(step, apart, axis=0) + np.roll(step, -apart, axis=0))
+
+
+def stands_out(surprise: Picture, noise: float) -> Profile:
+    """(h,): log of the size that 1 - SHARED of the parts reach, all one way, over the clip's largest ones."""
+    ordered = np.sort(surprise, axis=1)
+    first = int(SHARED * ordered.shape[1])
+    low, high = ordered[:, first], ordered[:, -1 - first]
+    shared = np.where(low > 0, low, np.where(high < 0, -high, 0.0))
+    usual = np.quantile(shared[MARGIN : len(shared) - MARGIN], USUAL)
+    return np.log((shared + noise) / (usual + noise))
+
+
+def middle_size(step: Picture) -> Profile:
+    """(h,): size of the median step of the width, the largest of a row and its neighbours."""
+    size = np.abs(np.median(step, axis=1))
+    return np.max([np.roll(size, k) for k in (-1, 0, 1)], axis=0)
+
+
+def slight(size: Profile, limit: float, fade: float) -> Profile:
+    """(h,) from 1 for steps below the limit to 0."""
+    return np.exp(-np.maximum(size - limit, 0.0) / fade)
+
+
+def tile_bonus(size: int, tiles: tuple[int, ...]) -> Profile:
+    """(size,): TILE_BONUS next to the known boundaries, 0 elsewhere."""
+    bonus = np.zeros(size)
+    for place in tiles:
+        bonus[max(0, place - TILE_NEAR) : place + TILE_NEAR + 1] = TILE_BONUS
+    return bonus
+
+
+def goes_on(level: Picture) -> Profile:
     """(h,) from 0 to 1: whether the texture above each row goes on below it, as strong and alike."""
-    level = 0.5 * SCALE * np.log(picture @ LUMA + DARK)
-    along = np.diff(level, axis=1)
+    along = 0.5 * np.diff(level, axis=1)
     h = len(along)
     sums = np.concatenate([[0.0], np.cumsum(np.abs(along).mean(1))])
     y = np.arange(BESIDE + 2, h - BESIDE - 2)
@@ -109,7 +146,7 @@ def goes_on(picture: NDArray[np.float32]) -> NDArray[np.float64]:
     return weight * likeness(along) ** 2
 
 
-def likeness(along: NDArray[np.float32]) -> NDArray[np.float64]:
+def likeness(along: Picture) -> Profile:
     """(h,) from 0 to 1: correlation of the gradients of rows y - 2 and y + 1 over that of the rows around."""
     first, second = along[:-3], along[3:]
     power = np.sqrt((first * first).sum(1) * (second * second).sum(1)) + 0.05 * along.shape[1]

@@ -3,44 +3,58 @@
 Idea: across the tear the rows differ, and a sideways shift explains the difference, in several parts of the
 width at once. Rows that merely differ (a horizon, a letterbox, a subtitle) are not explained by a shift; a
 slanted texture is, but then the rows above and below are so as well and their gain is subtracted.
+
+Several measures of that are added for each row, with weights found by logistic regression across sources:
+the shift search of shift.py, the correlation and the sway of across.py, the slip of slip.py, black that is
+left at the side (vacated.py), and the size of the step: a tear steps as far as its texture does, the edge of
+a panel steps farther.
 """
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cogexp.metrics.artifacts.across import (
+    goes_on_profile,
+    gradients,
+    shift_profile,
+    spectra,
+    sway_profile,
+)
 from cogexp.metrics.artifacts.evidence import (
     Evidence,
     Finding,
+    in_pairs,
     row_steps,
-    sampled,
     top_mean,
     worst_frames,
 )
+from cogexp.metrics.artifacts.shift import shift_gain
 from cogexp.metrics.artifacts.slip import slip_evidence
+from cogexp.metrics.artifacts.vacated import vacated_profile
 
 ROW_FRAMES, COLUMN_FRAMES = 12, 6  # of a clip are looked at
-CANDIDATES, SLIPPING = 16, 6  # rows with the clearest step, with the clearest slip
-SLIP_WEIGHT = 0.18  # of the slip's log ratio, beside the shift's
-SEGMENTS = 8
-NOISE = 1.0  # levels: differences below this are noise, not evidence
-CONTROLS = (-5, 5)
+CANDIDATES = 8  # rows with the clearest evidence, for the shift search
 GAPS = (0, 1)  # rows left out at the boundary: a tear may be blended over one row
+AROUND = (-6, -5, -4, -3, 3, 4, 5, 6)
+NOISE = 1.0  # levels of a step
 MARGIN = 8
-AMBIGUOUS = 0.8  # share of what another shift explains as well: a periodic texture
 BAND_SHARE = 0.45  # a second line this strong ends the band
+
+# Weights beside the shift search's 1. A step up to 1 (log) above those around is what a tear makes.
+SHARP, BLENDED, SLIP, SWAY, GOES_ON = 0.25, 0.2, 0.15, 0.22, 0.2
+STEP, PANEL, VACATED = 0.1, 0.5, 0.12
 
 
 def find_shear(evidence: Evidence) -> Finding:
     """Rows displaced sideways.
 
-    Raw evidence: log ratio of what no shift and what the best shift leaves (about 0..1).
+    Raw evidence: sum of the measures, mainly logs of what is left without and with the best shift (-1..3).
     """
     luma = evidence.luma
-    picked = sampled(len(luma), ROW_FRAMES)
-    found = line_evidence(luma[picked])
+    picked = in_pairs(len(luma), ROW_FRAMES)
+    found = line_evidence(luma[picked], picked, VACATED * vacated_profile(luma[picked]))
     if found is None:
         return Finding(raw=0.0)
     rows, gains, raw = found
@@ -58,9 +72,9 @@ def find_shear(evidence: Evidence) -> Finding:
 def find_vertical_shear(evidence: Evidence) -> Finding:
     """Columns displaced up or down. Raw evidence as for rows."""
     luma = evidence.luma
-    picked = sampled(len(luma), COLUMN_FRAMES)
+    picked = in_pairs(len(luma), COLUMN_FRAMES)
     turned = np.ascontiguousarray(luma[picked].transpose(0, 2, 1))
-    found = line_evidence(turned)
+    found = line_evidence(turned, picked, 0.0)
     if found is None:
         return Finding(raw=0.0)
     columns, gains, raw = found
@@ -74,20 +88,39 @@ def find_vertical_shear(evidence: Evidence) -> Finding:
 
 
 def line_evidence(
-    luma: NDArray[np.uint8],
+    luma: NDArray[np.uint8], picked: NDArray[np.intp], extra: NDArray[np.floating] | float
 ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.floating]] | None:
-    """Candidate rows (K,), gain by frame (t, K), gain of the clip (K,).
+    """Candidate rows (K,), gain by frame (t, K), evidence of the clip (K,).
 
+    picked: (t,) which frames of the clip these are. extra: (h,) evidence that is added.
     None for a picture too small to say.
     """
     _, h, w = luma.shape
     if h < 40 or w < 96:
         return None
-    slip = slip_evidence(luma)
-    rows = np.union1d(candidate_rows(luma), np.argsort(slip)[-SLIPPING:])
+    profile = dense_evidence(luma, picked) + extra
+    rows = np.sort(np.argsort(profile)[-CANDIDATES:])
     gains = np.stack([shift_gain(luma, rows, gap) for gap in GAPS], axis=1)  # (t, gaps, K)
-    found = np.maximum(top_mean(gains).max(0), 0.0)
-    return rows, gains.max(1), found + SLIP_WEIGHT * np.maximum(near_best(slip)[rows], 0.0)
+    return rows, gains.max(1), np.maximum(top_mean(gains).max(0), 0.0) + profile[rows]
+
+
+def dense_evidence(luma: NDArray[np.uint8], picked: NDArray[np.intp]) -> NDArray[np.floating]:
+    """(h,): all measures but the shift search, for every row; -inf at the upper and lower edge."""
+    slope = gradients(luma)
+    rows = spectra(slope)
+    sway = sway_profile(slope, rows, np.flatnonzero(np.diff(picked) == 1))
+    step = step_excess(luma)
+    profile = (
+        SHARP * shift_profile(slope, rows).clip(-0.5, 2.0)
+        + BLENDED * shift_profile(slope, rows, gap=1).clip(-0.5, 2.0)
+        + SLIP * near_best(slip_evidence(luma)).clip(-0.2, 3.0)
+        + SWAY * sway.clip(-0.5, 2.0)
+        + GOES_ON * goes_on_profile(slope)
+        + STEP * np.minimum(step, 1.0)
+        - PANEL * np.maximum(step - 1.0, 0.0)
+    )
+    profile[: MARGIN + 1] = profile[len(profile) - MARGIN :] = -np.inf
+    return profile
 
 
 def near_best(evidence: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -95,65 +128,11 @@ def near_best(evidence: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.max([np.roll(evidence, k) for k in (-1, 0, 1)], axis=0), dtype=np.float32)
 
 
-def candidate_rows(luma: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """(K,) boundaries whose step stands out from the rows around it."""
+def step_excess(luma: NDArray[np.uint8]) -> NDArray[np.floating]:
+    """(h,): log of the step into each row over that into the rows around."""
     steps = row_steps(luma)
-    h = steps.shape[1]
-    around = np.stack([np.roll(steps, k, axis=1) for k in (-6, -5, -4, -3, 3, 4, 5, 6)])
-    excess = top_mean(np.log((steps + NOISE) / (np.median(around, axis=0) + NOISE)))
-    excess[:MARGIN] = excess[h - MARGIN + 1 :] = -np.inf
-    return np.sort(np.argsort(excess)[-CANDIDATES:])
-
-
-def shift_gain(luma: NDArray[np.uint8], rows: NDArray[np.intp], gap: int) -> NDArray[np.float32]:
-    """(t, K): how much better a shift explains row y + gap from row y - 1 - gap than no shift does."""
-    t, h, w = luma.shape
-    boundaries = np.clip(rows[:, None] + np.array((0, *CONTROLS)), 1 + gap, h - 1 - gap)  # (K, 1 + controls)
-    shift, error = shift_errors(luma, boundaries.ravel(), gap, reach=w // 14)  # (S,), (S, t*K*.., segments)
-    still = np.abs(shift) <= 1 + gap
-    null = error[still].min(0)
-    gain = explained(null, error[~still]).reshape(-1, t, *boundaries.shape)
-    net = gain[..., 0] - np.maximum(gain[..., 1:].max(-1), 0.0)
-    total = np.sort(null.reshape(t, *boundaries.shape, SEGMENTS), axis=-1)[..., :-1].sum(-1) + 2 * NOISE
-    stands_out = np.log(
-        total[..., 0] / total[..., 1:].max(-1)
-    )  # a slanted edge steps at the next rows as well
-    net = np.minimum(net, stands_out)
-    best = net.argmax(0)
-    moved = shift[~still]
-    far = np.abs(moved[:, None, None] - moved[best]) > 5
-    second = np.where(far, net, 0.0).max(0)
-    return np.asarray(net.max(0) - AMBIGUOUS * np.maximum(second, 0.0), dtype=np.float32)
-
-
-def explained(null: NDArray[np.float32], error: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, segments), (S, n, segments) -> (S, n): log ratio of the summed errors without the segment that
-    gains most.
-
-    One moving object can gain by a shift by itself; a tear gains in more than one part of the width.
-    """
-    most = (null - error).argmax(-1)
-    n = np.arange(len(null))
-    null_left = null.sum(-1) - null[n, most]
-    error_left = error.sum(-1) - np.take_along_axis(error, most[..., None], -1)[..., 0]
-    return np.log((null_left + 2 * NOISE) / (error_left + 2 * NOISE))
-
-
-def shift_errors(
-    luma: NDArray[np.uint8], boundaries: NDArray[np.intp], gap: int, reach: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Shifts (S,) and mean |difference| (S, t*B, segments): row above each boundary, shifted row below."""
-    w = luma.shape[2]
-    inner = (w - 2 * reach) // SEGMENTS * SEGMENTS
-    above = np.ascontiguousarray(luma[:, boundaries - 1 - gap, reach : reach + inner]).reshape(-1, inner)
-    below = np.ascontiguousarray(luma[:, boundaries + gap]).reshape(-1, w)
-    shifts = np.arange(-reach, reach + 1)
-    errors = np.empty((len(shifts), above.shape[0], SEGMENTS), np.float32)
-    for i, s in enumerate(shifts):
-        difference = cv2.absdiff(above, np.ascontiguousarray(below[:, reach + s : reach + s + inner]))
-        parts = difference.reshape(-1, inner // SEGMENTS)
-        errors[i] = cv2.reduce(parts, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).reshape(-1, SEGMENTS)
-    return shifts, errors
+    around = np.median([np.roll(steps, k, axis=1) for k in AROUND], axis=0)
+    return top_mean(np.log((steps + NOISE) / (around + NOISE)))
 
 
 def band(rows: NDArray[np.intp], raw: NDArray[np.floating], height: int) -> tuple[int, int]:

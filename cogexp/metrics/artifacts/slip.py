@@ -7,6 +7,7 @@ clear minimum, and fails for large ones in sharp pictures, where that search is 
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,10 +47,14 @@ def slips(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
         step = (frame[1:] - frame[:-1])[:, 1 : 1 + inner]
         along = (frame[:, 2 : 2 + inner] - frame[:, :inner]) * 0.5
         gradient = (along[1:] + along[:-1]) * 0.5
-        product = (gradient * step).reshape(h - 1, SEGMENTS, -1).mean(2)
-        energy = (gradient * gradient).reshape(h - 1, SEGMENTS, -1).mean(2)
-        own = (along * along).reshape(h, SEGMENTS, -1).mean(2) + FLAT
+        product, energy = in_segments(gradient * step), in_segments(gradient * gradient)
+        own = in_segments(along * along) + FLAT
         # A bar or a panel has no texture that could be displaced against the picture's.
         alike = np.minimum(own[1:], own[:-1]) / np.maximum(own[1:], own[:-1])
         local[i] = alike * product / (energy + FLAT)
     return local
+
+
+def in_segments(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(h, w) -> (h, segments) means."""
+    return np.asarray(cv2.resize(values, (SEGMENTS, len(values)), interpolation=cv2.INTER_AREA))

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from cogexp.metrics.artifacts.evidence import Evidence, Finding, row_steps, top_mean, worst_frames
 
-NOISE = 0.7  # levels
+NOISE = 0.1  # levels: the mean of a row's changes is known much better than one of them
 SHORTEST = 6  # rows
 DEEPEST = 0.2  # of the height: how far up a band may begin
+BEGINS = 0.7  # of the way from the band's ratio up to the usual one: below it a row belongs to the band
 
 
 def find_smear(evidence: Evidence) -> Finding:
@@ -33,17 +34,30 @@ def find_smear(evidence: Evidence) -> Finding:
     above = (total[:, starts - 10] - total[:, starts]) / 10
     drop = np.minimum(above, usual[:, None]) - inside
     by_start = top_mean(drop)
-    # The deepest fall may begin rows later than the band: take the first start that is nearly as good.
     best = int(np.argmax(by_start * np.sqrt(np.minimum(h - starts, 16))))
     profile = np.zeros(h)
     profile[starts] = np.maximum(by_start, 0)
     raw = float(by_start[best])
+    frames = worst_frames(drop[:, best], 0.6 * raw)
+    hit = list(frames)
+    first = change_point(ratio[hit].mean(0), starts, int(starts[best]), float(usual[hit].mean()))
     return Finding(
         raw=raw,
-        rows=(int(starts[best]), h - 1),
-        frames=worst_frames(drop[:, best], 0.6 * raw),
+        rows=(first, h - 1),
+        frames=frames,
         profile=tuple(profile.tolist()),
     )
+
+
+def change_point(level: NDArray[np.float32], starts: NDArray[np.intp], near: int, usual: float) -> int:
+    """Where the band begins: the start from which on the rows stay farthest below a level in between.
+
+    The deepest fall begins rows later: compression leaves something of the old rows in its blocks.
+    """
+    inside = float(level[near + 1 :].mean())
+    excess = inside + BEGINS * (usual - inside) - level
+    to_bottom = np.cumsum(excess[::-1])[::-1]
+    return int(starts[np.argmax(to_bottom[starts + 1])])
 
 
 def column_texture(luma: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -10,7 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import Evidence, Finding, panel_penalty, top_mean, worst_frames
+from cogexp.metrics.artifacts.evidence import (
+    Evidence,
+    Finding,
+    panel_penalty,
+    split_row,
+    top_mean,
+    worst_frames,
+)
 
 SEGMENTS = 16
 CAP = 8.0  # levels: so that many edges count for more than one strong edge
@@ -38,7 +45,10 @@ def find_stripes(evidence: Evidence) -> Finding:
     gain = np.log((inside + NOISE) / (usual[:, None] + NOISE))
     by_start = top_mean(gain)
     raw = float(by_start.max())
-    best = change_point(coherent, starts, int(np.argmax(by_start)))
+    near = int(np.argmax(by_start))
+    hit = list(worst_frames(gain[:, near], 0.6 * raw))
+    level = np.log(coherent[hit].mean(0)[starts[0] - BAND :] + NOISE)
+    best = split_row(level, starts - starts[0] + BAND) - BAND
     raw -= panel_penalty(luma, int(starts[best]))
     upright, y0 = upright_stripes(luma)
     upright -= panel_penalty(luma, y0)
@@ -66,16 +76,6 @@ def coherent_steps(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     coherent = np.zeros((t, h), np.float32)
     coherent[:, 1:] = np.minimum(shared, CAP)
     return coherent
-
-
-def change_point(coherent: NDArray[np.float32], starts: NDArray[np.intp], near: int) -> int:
-    """Index of the start from which on the rows are above a share of the band's mean.
-
-    The largest sum of excess.
-    """
-    level = coherent.mean(0)[starts[0] :]
-    excess = np.cumsum((level - 0.4 * level[near:].mean())[::-1])[::-1]
-    return int(np.argmax(excess[: len(starts)]))
 
 
 def upright_stripes(luma: NDArray[np.uint8]) -> tuple[float, int]:

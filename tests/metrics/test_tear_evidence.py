@@ -1,0 +1,120 @@
+"""The measures that the shear detector adds up, each on pictures whose answer is known."""
+
+import numpy as np
+import pytest
+
+from cogexp.metrics.artifacts.across import (
+    goes_on_profile,
+    gradients,
+    shift_profile,
+    spectra,
+    sway_profile,
+)
+from cogexp.metrics.artifacts.evidence import in_pairs, split_row
+from cogexp.metrics.artifacts.shear import step_excess
+from cogexp.metrics.artifacts.shift import shift_errors
+from cogexp.metrics.artifacts.vacated import vacated_profile
+from tests import faults
+from tests.metrics.clips import pan, texture
+
+Y0, T = 171, 6
+ALL = np.ones(T, bool)
+
+
+@pytest.fixture(scope="module")
+def moving() -> np.ndarray:
+    return pan(2, T)
+
+
+def luma(clip: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(clip[..., 1])
+
+
+def profile(clip: np.ndarray, gap: int = 0) -> np.ndarray:
+    slope = gradients(luma(clip))
+    return shift_profile(slope, spectra(slope), gap)
+
+
+@pytest.mark.parametrize("shift", [-30, -7, 5, 12, 36])
+def test_a_shift_explains_the_step_at_its_own_row_and_nowhere_else(moving, shift):
+    evidence = profile(faults.shear(moving, ALL, Y0, 288, np.full(T, shift)))
+    assert int(np.argmax(evidence)) == Y0
+    assert evidence[Y0] > 0.5
+    assert np.sort(evidence)[-2] < 0.1
+
+
+def test_a_shift_farther_than_the_reach_and_none_at_all_explain_nothing(moving):
+    assert profile(moving).max() < 0.1
+    far = faults.shear(moving, ALL, Y0, 288, np.full(T, 120))
+    assert profile(far)[Y0] < 0.3
+
+
+def test_a_blended_line_is_seen_with_a_gap(moving):
+    soft = faults.shear(moving, ALL, Y0, 288, np.full(T, 9), soft=True)
+    assert int(np.argmax(profile(soft, gap=1))) in (Y0, Y0 + 1)
+
+
+def test_rows_of_a_smooth_texture_go_on_and_rows_of_noise_do_not(moving):
+    noise = np.random.default_rng(0).integers(0, 256, moving.shape).astype(np.uint8)
+    assert np.median(goes_on_profile(gradients(luma(moving)))) > 0.7
+    assert abs(np.median(goes_on_profile(gradients(luma(noise))))) < 0.1
+
+
+def test_a_band_that_is_displaced_anew_in_each_frame_sways(moving):
+    pairs = np.arange(T - 1)
+
+    def sway(clip: np.ndarray) -> np.ndarray:
+        slope = gradients(luma(clip))
+        return sway_profile(slope, spectra(slope), pairs)
+
+    jitter = faults.shear(moving, ALL, Y0, 288, np.array([3, -4, 6, 0, -5, 2]))
+    steady = faults.shear(moving, ALL, Y0, 288, np.full(T, 6))
+    assert abs(int(np.argmax(sway(jitter))) - Y0) <= 1
+    assert sway(jitter)[Y0] > 0.5
+    assert sway(steady)[Y0] < 0.1
+    assert not sway_profile(gradients(luma(moving)), spectra(gradients(luma(moving))), pairs[:0]).any()
+
+
+def test_black_that_displaced_rows_leave_is_seen_at_either_side(moving):
+    for shift in (6, -6):
+        torn = faults.shear(moving, ALL, Y0, 288, np.full(T, shift), fill="black")
+        evidence = vacated_profile(luma(torn))
+        assert evidence[Y0] == pytest.approx(np.log1p(6), abs=0.2)
+        assert np.flatnonzero(evidence).min() >= Y0 - 4
+        assert np.flatnonzero(evidence).max() <= Y0 + 4
+    assert vacated_profile(luma(faults.shear(moving, ALL, Y0, 288, np.full(T, 6)))).max() == 0
+
+
+def test_bars_are_not_black_that_rows_left(moving):
+    boxed = moving.copy()
+    boxed[:, 240:] = 0
+    assert vacated_profile(luma(boxed)).max() == 0
+    assert vacated_profile(luma(moving)[:, :10]).max() == 0
+
+
+def test_the_edge_of_a_panel_steps_farther_than_a_tear(moving):
+    panel, torn = moving.copy(), faults.shear(moving, ALL, Y0, 288, np.full(T, 9))
+    panel[:, Y0:] = 250
+    assert 0.3 < step_excess(luma(torn))[Y0] < step_excess(luma(panel))[Y0]
+    assert step_excess(luma(panel))[Y0] > 1
+
+
+def test_the_search_finds_the_very_shift():
+    still = texture()[None]
+    torn = luma(faults.shear(still, np.ones(1, bool), Y0, 288, np.array([11])))
+    shifts, errors = shift_errors(torn, np.array([Y0]), 0, 36)
+    assert shifts[errors.mean((1, 2)).argmin()] == 11
+
+
+def test_frames_are_looked_at_in_pairs_of_neighbours():
+    assert in_pairs(9, 12).tolist() == list(range(9))
+    picked = in_pairs(49, 12)
+    assert len(picked) == 12
+    assert picked[0] == 0
+    assert picked[-1] == 48
+    assert (np.diff(picked) == 1).sum() == 6
+
+
+def test_levels_are_split_where_they_change():
+    level = np.concatenate([np.full(30, 1.0), np.full(12, 3.0)]) + np.tile([0.1, -0.1], 21)
+    assert split_row(level, np.arange(5, 38)) == 30
