@@ -1,4 +1,4 @@
-"""The decoder of AutoencoderKLCogVideoX with a third to a half of its memory, and bit-equal output.
+"""The decoder of AutoencoderKLCogVideoX with about half of its memory, and bit-equal output.
 
 The same modules are called on the same values in the same arithmetic as in diffusers' `forward` methods.
 Left out is what nobody reads (caches of 1x1x1 convolutions), what is held too long (the caches of the group
