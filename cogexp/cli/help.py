@@ -130,6 +130,7 @@ pip install 'cogexp[inspect]'.
 layers=...   transformer blocks to watch, from 0: all, or numbers and ranges such as 0,5,10-12; default: eight
 steps=...    denoising steps to watch, from 1, in the same way; default: first, middle and last
 video=FILE   a video for the VAE's encoder; default: the clip that was made
+effects=...  true (the default) repeats the middle step without each word, false does not
 probes=N     prompts that the text layers are measured with, default 384; 0 leaves that out
 
 examples

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cogexp.inspect.measured import Measured
     from cogexp.inspect.row import Row
 
-KEYS = ("activations", "steps", "layers", "video", "probes")
+KEYS = ("activations", "steps", "layers", "video", "probes", "effects")
 LIBRARIES = {"matplotlib": "matplotlib", "sklearn": "scikit-learn", "jinja2": "jinja2"}
 FEWEST_PROMPTS, MOST_PROMPTS = 100, 2000
 UNTRAINED = (
@@ -33,13 +33,14 @@ UNTRAINED = (
 class Wish:
     """What to watch: steps and blocks from 0, a video for the encoder, prompts to probe with (0: none).
 
-    None is a sensible choice.
+    None is a sensible choice. `effects`: whether a step is repeated without each word.
     """
 
     steps: tuple[int, ...] | None
     layers: tuple[int, ...] | None
     video: Path | None
     probes: int | None
+    effects: bool
 
 
 def wanted(options: dict[str, str]) -> bool:
@@ -79,7 +80,13 @@ def read_wish(options: dict[str, str], request: Request) -> Wish:
         layers=_numbers("layers", options, blocks, first=0),
         video=_video(options.get("video")),
         probes=_probes(options.get("probes")),
+        effects=_flag("effects", options.get("effects", "true")),
     )
+
+
+def _flag(key: str, text: str) -> bool:
+    check_choice(key, text.lower(), ("true", "false"))
+    return text.lower() == "true"
 
 
 def _numbers(key: str, options: dict[str, str], count: int, *, first: int) -> tuple[int, ...] | None:
@@ -174,7 +181,14 @@ def make_atlas(
         for name in ("tokenizer", "text_encoder", "transformer", "vae"):
             with source.parts(name):
                 pass
-    found = observe(source, layers=wish.layers, steps=wish.steps, video=video, progress=progress)
+    found = observe(
+        source,
+        layers=wish.layers,
+        steps=wish.steps,
+        video=video,
+        effects=wish.effects,
+        progress=progress,
+    )
     layers = None
     if wish.probes != 0:
         layers = measure(source, prompts=wish.probes or PROMPTS, progress=progress)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cogexp.inspect.draw import attention, blocks, measured, text, vae
+from cogexp.inspect.draw import attention, blocks, effects, measured, text, vae
 from cogexp.inspect.draw.kit import Picture
 from cogexp.inspect.measured import Measured
 from cogexp.inspect.tables import Table
@@ -32,7 +32,9 @@ ABOUT = {
     text.SECTION: "The prompt's tokens in every layer. Rows are tokens as the tokenizer cut them; the last"
     " row is the first token of padding, which the model attends to as well.",
     attention.SECTION: "How much of the attention of each video patch goes to a word, averaged over the"
-    " heads, in the pass with the prompt; exact shares of the softmax over all text and video tokens.",
+    " heads, in the pass with the prompt; exact shares of the softmax over all text and video tokens. After"
+    " the text encoder a word's token may hold what other words say: what a word does to the picture is seen"
+    " where leaving it out changes it.",
     blocks.SECTION: "The video tokens after each watched block, on their grid of patches.",
     vae.SECTIONS["encoder"]: "The layers of the encoder, shown the clip (or the video that was given).",
     vae.SECTIONS["decoder"]: "The layers of the decoder while the clip was made: its first group of frames.",
@@ -75,7 +77,7 @@ def write_atlas(
     for old in pictures.glob("*.png"):
         if old.name not in {picture.file for picture in extra}:
             old.unlink()  # of an earlier prompt of the same setting
-    kinds = (text, attention, blocks, vae)
+    kinds = (text, effects, attention, blocks, vae)
     with progress.stage("draw", len(kinds) + 1) as advance:
         drawn += measured.draw(layers, pictures) if layers else []
         for done, kind in enumerate(kinds, 1):
@@ -111,6 +113,7 @@ def numbers(found: Activations, layers: Measured | None) -> dict[str, Any]:
                 for step, block in watched
             ],
         },
+        "effects": _effects(found),
         "norms": [
             {
                 "step": step + 1,
@@ -121,6 +124,14 @@ def numbers(found: Activations, layers: Measured | None) -> dict[str, Any]:
         ],
         "text_layers": layers.plain() if layers else None,
     }
+
+
+def _effects(found: Activations) -> dict[str, Any] | None:
+    """Mean change of the prediction without each word."""
+    if found.effects is None:
+        return None
+    mean = [float(f"{value:.6g}") for value in found.effects.mean((1, 2, 3))]
+    return {"step": found.effect_step + 1, "mean": mean}
 
 
 def _render(

@@ -104,11 +104,13 @@ class BlockView:
 class Passes:
     """What the transformer's passes gave: views and attention by (step, block), and the patch grid (f, h, w).
 
+    `inputs` has the arguments of the passes that were to be kept, by step, of the item with the prompt.
     Attention is (n, columns) float32: mean over the heads, for the pass with the prompt.
     """
 
     views: dict[tuple[int, int], BlockView] = field(default_factory=dict)
     attention: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+    inputs: dict[int, dict[str, Any]] = field(default_factory=dict)
     grid: tuple[int, int, int] = (0, 0, 0)
     step: int = -1
     item: int | None = None
@@ -133,8 +135,11 @@ def transformer_blocks(
     columns: Sequence[Sequence[int]],
     blocks: Sequence[int],
     steps: Sequence[int],
+    keep: Sequence[int] = (),
 ) -> Iterator[Passes]:
     """Watch `blocks` in the passes of `steps` (counted from 0) that have `prompt` (1, L, d).
+
+    Of the steps in `keep` the arguments are kept, so that the pass can be repeated.
 
     Queries and keys are read where their norms leave them, so it does not matter which processor and which
     attention kernel runs. `columns` are groups of text tokens.
@@ -150,6 +155,8 @@ def transformer_blocks(
             prompt,
             transformer.config,
         )
+        if found.item is not None and found.step in keep:
+            found.inputs[found.step] = _of_item(given, found.item)
 
     handles = [transformer.register_forward_pre_hook(begins, with_kwargs=True)]
     for index in blocks:
@@ -158,6 +165,15 @@ def transformer_blocks(
         handles += _watch_attention(block.attn1, index, found, set(steps), columns)
     with _removed(handles):
         yield found
+
+
+def _of_item(given: dict[str, Any], item: int) -> dict[str, Any]:
+    """The arguments of one item of the batch, as copies."""
+    batch = given["hidden_states"].shape[0]
+    return {
+        name: value[item : item + 1].clone() if isinstance(value, Tensor) and len(value) == batch else value
+        for name, value in given.items()
+    }
 
 
 def _watch_block(block: nn.Module, index: int, found: Passes, steps: set[int]) -> Handles:

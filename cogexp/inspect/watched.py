@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cogexp.inspect.effects import encoded_without, word_effects
 from cogexp.inspect.reduce import Maps
 from cogexp.inspect.sources import PipelineSource, Source
 from cogexp.inspect.watch import Passes, text_layer_names, text_layers, transformer_blocks, vae_layers
@@ -36,7 +37,8 @@ class Activations:
     """What was seen. `passes` holds transformer views and attention by (step, block), steps from 0.
 
     The columns of the attention are the words of the prompt, then the rest of its tokens (marks and the end),
-    then padding; what is missing to 1 goes to the video itself.
+    then padding; what is missing to 1 goes to the video itself. `effects` (words, f, h, w) tell how far the
+    prediction of `effect_step` moves when a word is left out of the prompt, if that was asked for.
     """
 
     prompt: Prompt
@@ -52,6 +54,8 @@ class Activations:
     video: np.ndarray
     latent_frames: int
     patch_t: int
+    effects: np.ndarray | None = None
+    effect_step: int = 0
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -87,6 +91,7 @@ def activations(
     guidance_scale: float = 6.0,
     seed: int = 0,
     video: np.ndarray | None = None,
+    effects: bool = False,
     **call: Any,
 ) -> Activations:
     """Make one clip with a CogVideoX pipeline of diffusers and keep what its layers held.
@@ -96,6 +101,7 @@ def activations(
             text encoder and the VAE are all watched.
         steps: denoising steps to watch, from 0; first, middle and last unless given.
         video: (n, H, W, 3) uint8 that the VAE's encoder is shown instead of the clip.
+        effects: repeat the middle one of the watched steps without each word of the prompt in turn.
         call: more of the pipeline's own arguments, such as image or use_dynamic_cfg.
 
     Raises:
@@ -112,7 +118,7 @@ def activations(
         seed=seed,
         call=call,
     )
-    return observe(source, layers=layers, steps=steps, video=video)
+    return observe(source, layers=layers, steps=steps, video=video, effects=effects)
 
 
 def observe(
@@ -121,6 +127,7 @@ def observe(
     layers: Sequence[int] | None = None,
     steps: Sequence[int] | None = None,
     video: np.ndarray | None = None,
+    effects: bool = False,
     progress: Progress | None = None,
 ) -> Activations:
     """Run encode, denoise, decode and the VAE's encoder under watch; see `activations`."""
@@ -129,6 +136,7 @@ def observe(
         config, total = transformer.config, len(transformer.transformer_blocks)
     blocks = _chosen("layers", layers, total, BLOCKS)
     chosen = _chosen("steps", steps, source.steps, STEPS)
+    middle = chosen[len(chosen) // 2]
     with progress.stage("encode", None):
         prompt, text, embeddings = _text(source)
     with progress.stage("denoise", source.steps) as advance, source.parts("transformer") as (transformer,):
@@ -138,6 +146,7 @@ def observe(
             columns=attention_columns(prompt),
             blocks=blocks,
             steps=chosen,
+            keep=(middle,) if effects else (),
         )
         with watching as passes:
             latents = source.denoise(embeddings, lambda done, _: advance(done))
@@ -147,6 +156,7 @@ def observe(
             f"no pass with the prompt was seen at (step, block) {missing[0]}: was the transformer compiled "
             "or its blocks skipped by a cache?"
         )
+    changes = _effects(source, prompt, passes, middle, progress) if effects else None
     with (
         progress.stage("decode", None),
         source.parts("vae") as (vae,),
@@ -170,6 +180,8 @@ def observe(
         video=shown,
         latent_frames=(len(frames) - 1) // 4 + 1,
         patch_t=config.patch_size_t or 1,
+        effects=changes,
+        effect_step=middle,
     )
 
 
@@ -203,6 +215,15 @@ def _text(source: Source) -> tuple[Prompt, tuple[TextLayer, ...], dict[str, Tens
         with text_layers(encoder, seen):
             embeddings = source.encode()
     return prompt, tuple(TextLayer(name=names[i], states=kept[i]) for i in sorted(kept)), embeddings
+
+
+def _effects(source: Source, prompt: Prompt, passes: Passes, step: int, progress: Progress) -> np.ndarray:
+    """(words, f, h, w) of one step; its inputs are let go afterwards."""
+    with progress.stage("leave out words", None):
+        with source.parts("tokenizer", "text_encoder") as (tokenizer, encoder):
+            variants = encoded_without(tokenizer, encoder, prompt)
+        with source.parts("transformer") as (transformer,):
+            return word_effects(transformer, passes.inputs.pop(step), variants, passes.grid)
 
 
 @torch.no_grad()

@@ -72,7 +72,7 @@ def test_every_picture_is_there_and_as_large_as_said(made: tuple[Path, dict[str,
         "blocks-overview",
     } <= names
     assert {f"layers-{name}" for name in ("probes", "cka", "rank", "similarity")} <= names
-    assert {"attention-shares", "attention-overview", "attention-01-wolf"} <= names
+    assert {"attention-shares", "attention-overview", "attention-effects", "attention-01-wolf"} <= names
     assert "block-01" not in names
 
 
@@ -179,6 +179,7 @@ REFUSED: list[tuple[list[str], tuple[str, ...]]] = [
     (["activations=true", "layers=x"], ("layers", "'x'", "nearest: all")),
     (["activations=true", "video=nowhere.mp4"], ("video", "nowhere.mp4")),
     (["activations=true", "probes=3"], ("probes", "100", "nearest: 100")),
+    (["activations=true", "effects=maybe"], ("effects", "maybe")),
     (["activations=true", "probes=many"], ("probes", "many")),
     (["activations=true", "optimization=pab"], ("optimization.cache", "pab", "nearest: none")),
     (["activations=true", "optimization=compile"], ("optimization.compile", "nearest: none")),

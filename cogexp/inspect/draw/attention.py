@@ -81,7 +81,7 @@ def _word(
     made = kit.figure(kit.WIDTH, max(tall) + 1.1)
     kit.show_tiles(
         made, left, (0.85, 0.5, widths[0]), rows=steps,
-        title=f"{_written(found, column)}: all watched blocks",
+        title=f"{written(found, column)}: all watched blocks",
         columns=[f"frame {found.shown_frame(t)}" for t in moments],
     )  # fmt: skip
     kit.show_tiles(
@@ -98,7 +98,7 @@ def _word(
     )  # fmt: skip
 
 
-def _written(found: Activations, column: int) -> str:
+def written(found: Activations, column: int) -> str:
     """The word, or its number where no font of this machine can write it."""
     word = found.columns[column]
     return word if writable(word) else f"word {column + 1}"
@@ -158,7 +158,7 @@ def _overview(found: Activations, folder: Path) -> Picture:
         heat = _mean(found, column, found.steps, found.blocks)[middle]
         low, high = float(heat.min()), float(np.percentile(heat, TOP))
         tiles.append(overlay(under, heat, low, high))
-        labels.append(f"{_written(found, column)}   {100 * low:.3f} to {100 * high:.3f} %")
+        labels.append(f"{written(found, column)}   {100 * low:.3f} to {100 * high:.3f} %")
     columns = min(OVERVIEW_PER_ROW, len(tiles))
     width = (kit.WIDTH - 0.6) * columns / OVERVIEW_PER_ROW
     made = kit.figure(kit.WIDTH, kit.labelled_height(width, size, len(tiles), columns) + 0.5)

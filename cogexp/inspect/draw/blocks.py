@@ -14,6 +14,7 @@ from cogexp.inspect.watched import Activations
 SECTION = "Transformer blocks"
 FRAMES = 4
 TILE = 160
+TOP = 99.7  # percentile where the colours of the norms end
 
 
 def draw(found: Activations, folder: Path) -> list[Picture]:
@@ -71,11 +72,12 @@ def _block(
 ) -> Picture:
     size = kit.tile_size(*found.passes.grid[1:], widest=TILE)
     norms = np.stack([found.passes.views[s, block].norms.reshape(found.passes.grid) for s in found.steps])
-    low, high = float(norms.min()), float(norms.max())
+    shown = norms / np.maximum(norms.mean((1, 2, 3), keepdims=True), 1e-30)
+    low, high = float(shown.min()), float(np.percentile(shown, TOP))
     left = np.stack(
         [
             np.stack([kit.resized(kit.coloured(row[t], low, high, "viridis"), size) for t in moments])
-            for row in norms
+            for row in shown
         ]
     )
     right = np.stack(
@@ -86,15 +88,24 @@ def _block(
     made = kit.figure(kit.WIDTH, tall + 1.1)
     columns = [f"frame {found.shown_frame(t)}" for t in moments]
     rows = [_step(found, step) for step in found.steps]
-    kit.show_tiles(made, left, (1.0, 0.45, width), rows=rows, columns=columns, title="norm of the tokens")
-    kit.colour_bar(made, (6.2, 0.45, 0.12, tall), low=low, high=high, colours="viridis", label="norm")
+    kit.show_tiles(
+        made,
+        left,
+        (1.0, 0.45, width),
+        rows=rows,
+        columns=columns,
+        title="norm of the tokens, by the mean of the step",
+    )
+    kit.colour_bar(
+        made, (6.2, 0.45, 0.12, tall), low=low, high=high, colours="viridis", label="norm / mean of the step"
+    )
     kit.show_tiles(made, right, (7.6, 0.45, width), columns=columns, title="principal components")
     shares = [sum(found.passes.views[s, block].parts.shares) for s in found.steps]
     mean = norms.mean((1, 2, 3))
     return kit.save(
         made, folder, f"block-{block:02d}.png", section=SECTION, title=f"block {block}",
         caption=f"Mean norm {_list(mean, '.3g')} at {_list([s + 1 for s in found.steps], 'd', 'steps ')}; "
-        f"the largest is {high / max(float(norms.mean()), 1e-30):.1f} times the mean. Three components hold "
+        f"the largest is {float(shown.max()):.1f} times its step's. Three components hold "
         f"{_list(shares, '.0%')} of the variance.",
     )  # fmt: skip
 

@@ -15,6 +15,9 @@ SECTIONS = {"encoder": "VAE encoder", "decoder": "VAE decoder"}
 TILE = 190
 PER_ROW = 4
 OVERVIEW_PER_ROW = 6
+TOP = (
+    98  # percentile where a channel's colours end: a column of padding at the edge can be ten times the rest
+)
 
 
 def draw(found: Activations, folder: Path) -> list[Picture]:
@@ -49,7 +52,7 @@ def _overview(half: str, layers: dict[str, Maps], folder: Path) -> Picture:
 
 def _layer(half: str, index: int, name: str, maps: Maps, folder: Path) -> Picture:
     size = kit.tile_size(*maps.rgb.shape[:2], widest=TILE)
-    limits = np.maximum(np.abs(maps.maps).max((1, 2)), 1e-12)
+    limits = np.maximum(np.percentile(np.abs(maps.maps), TOP, axis=(1, 2)), 1e-12)
     painted = [
         kit.resized(kit.coloured(one, -limit, limit, "RdBu_r"), size)
         for one, limit in zip(maps.maps, limits, strict=True)
@@ -69,7 +72,8 @@ def _layer(half: str, index: int, name: str, maps: Maps, folder: Path) -> Pictur
     return kit.save(
         made, folder, f"{half}-{index:02d}.png", section=SECTIONS[half], title=f"{index}: {name}",
         caption=f"Output {_shape(maps.shape)}, its last frame. Three components hold {maps.share:.0%} of the "
-        f"variance over the picture. The {len(maps.channels)} channels are those that vary most.",
+        f"variance over the picture. The {len(maps.channels)} channels are those that vary most; "
+        f"their colours end at {TOP} % of the patches.",
     )  # fmt: skip
 
 
