@@ -10,7 +10,7 @@ from cogexp.metrics.artifacts.across import (
     spectra,
     sway_profile,
 )
-from cogexp.metrics.artifacts.evidence import in_pairs, split_row
+from cogexp.metrics.artifacts.evidence import in_pairs, median_of_few, split_row
 from cogexp.metrics.artifacts.shear import step_excess
 from cogexp.metrics.artifacts.shift import shift_errors
 from cogexp.metrics.artifacts.vacated import vacated_profile
@@ -118,3 +118,9 @@ def test_frames_are_looked_at_in_pairs_of_neighbours():
 def test_levels_are_split_where_they_change():
     level = np.concatenate([np.full(30, 1.0), np.full(12, 3.0)]) + np.tile([0.1, -0.1], 21)
     assert split_row(level, np.arange(5, 38)) == 30
+
+
+@pytest.mark.parametrize("count", [7, 8, 12])
+def test_the_quick_median_is_the_median(count):
+    values = np.random.default_rng(count).normal(size=(count, 5, 9)).astype(np.float32)
+    assert np.array_equal(median_of_few(values), np.median(values, axis=0))

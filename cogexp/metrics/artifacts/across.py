@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import top_mean
+from cogexp.metrics.artifacts.evidence import median_of_few, top_mean
 
 SOFT = 8.0  # levels of gradient: weaker ones are noise
 FLOOR = 2.0  # energy that a row must have to say anything
@@ -91,7 +91,7 @@ def goes_on_profile(slope: NDArray[np.float32]) -> NDArray[np.floating]:
     t, h, _ = slope.shape
     goes_on = np.zeros((t, h), np.float32)
     goes_on[:, 1:] = (slope[:, :-1] * slope[:, 1:]).sum(-1) / scales(slope, 1)
-    return np.median([np.roll(goes_on, k, axis=1) for k in AROUND], axis=0).mean(0)
+    return median_of_few(np.stack([np.roll(goes_on, k, axis=1) for k in AROUND])).mean(0)
 
 
 def scales(slope: NDArray[np.float32], lag: int) -> NDArray[np.float32]:

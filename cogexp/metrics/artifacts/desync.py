@@ -13,7 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import Evidence, Finding, sampled, top_mean, worst_frames
+from cogexp.metrics.artifacts.evidence import (
+    Evidence,
+    Finding,
+    median_of_few,
+    sampled,
+    top_mean,
+    worst_frames,
+)
 
 LAGS = (1, 2, 4, 8)
 FRAMES = 12  # are compared with others
@@ -76,7 +83,7 @@ def unexpected_steps(luma: NDArray[np.float32]) -> NDArray[np.float32]:
 def usual_surprise(surprise: NDArray[np.float32]) -> NDArray[np.float32]:
     """(t, h, segments): mean square of the rows around."""
     square = parts(surprise * surprise)
-    return np.median(np.stack([np.roll(square, k, axis=1) for k in AROUND]), axis=0)
+    return median_of_few(np.stack([np.roll(square, k, axis=1) for k in AROUND]))
 
 
 def lag_gain(

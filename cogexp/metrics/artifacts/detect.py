@@ -26,18 +26,18 @@ from cogexp.tiles import layout
 # Thresholds were chosen on development clips (cross_validation.py) and are judged on others: see evaluate.py.
 DETECTORS: dict[str, Detector] = {
     "shear": Detector(find=find_shear, usual=0.26, suspect=0.5, certain=0.6),
-    "vertical_shear": Detector(find=find_vertical_shear, usual=0.22, suspect=0.85, certain=1.1),
-    "smear": Detector(find=find_smear, usual=0.21, suspect=0.7, certain=0.85),
-    "duplicated_band": Detector(find=find_duplicated_band, usual=0.02, suspect=0.35, certain=0.8),
-    "desync": Detector(find=find_desync, usual=0.37, suspect=1.6, certain=2.5),
+    "vertical_shear": Detector(find=find_vertical_shear, usual=0.22, suspect=0.75, certain=1.15),
+    "smear": Detector(find=find_smear, usual=0.22, suspect=0.71, certain=0.9),
+    "duplicated_band": Detector(find=find_duplicated_band, usual=0.02, suspect=0.42, certain=0.95),
+    "desync": Detector(find=find_desync, usual=0.41, suspect=2.5, certain=4.1),
     "noise_band": Detector(find=find_noise_band, usual=0.3, suspect=1.05, certain=1.4),
     "stripes": Detector(find=find_stripes, usual=0.78, suspect=1.9, certain=2.2),
-    "seam": Detector(find=find_seam, usual=1.0, suspect=2.4, certain=3.4),
-    "vertical_seam": Detector(find=find_vertical_seam, usual=1.2, suspect=2.2, certain=2.7),
+    "seam": Detector(find=find_seam, usual=1.0, suspect=2.9, certain=3.7),
+    "vertical_seam": Detector(find=find_vertical_seam, usual=1.2, suspect=2.15, certain=2.8),
     "grid": Detector(find=find_grid, usual=0.19, suspect=0.45, certain=0.6),
     "checkerboard": Detector(find=find_checkerboard, usual=0.32, suspect=1.1, certain=1.45),
     "flicker": Detector(find=find_flicker, usual=0.0, suspect=1.7, certain=2.3),
-    "freeze": Detector(find=find_freeze, usual=1.3, suspect=4.1, certain=4.5),
+    "freeze": Detector(find=find_freeze, usual=1.4, suspect=4.1, certain=5.0),
     "black": Detector(find=find_black, usual=0.0, suspect=0.5, certain=1.0),
 }
 

@@ -26,6 +26,7 @@ from cogexp.metrics.artifacts.evidence import (
     Evidence,
     Finding,
     in_pairs,
+    median_of_few,
     row_steps,
     top_mean,
     worst_frames,
@@ -131,7 +132,7 @@ def near_best(evidence: NDArray[np.float32]) -> NDArray[np.float32]:
 def step_excess(luma: NDArray[np.uint8]) -> NDArray[np.floating]:
     """(h,): log of the step into each row over that into the rows around."""
     steps = row_steps(luma)
-    around = np.median([np.roll(steps, k, axis=1) for k in AROUND], axis=0)
+    around = median_of_few(np.stack([np.roll(steps, k, axis=1) for k in AROUND]))
     return top_mean(np.log((steps + NOISE) / (around + NOISE)))
 
 

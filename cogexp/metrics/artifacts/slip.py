@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import sampled, top_mean
+from cogexp.metrics.artifacts.evidence import median_of_few, sampled, top_mean
 
 FRAMES = 8  # of the given ones are looked at
 SEGMENTS = 8
@@ -26,7 +26,7 @@ def slip_evidence(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(h,): log of the displacement that three quarters of the width share at a row, over the rows around."""
     h = luma.shape[1]
     local = slips(luma[sampled(len(luma), FRAMES)])  # (t, h - 1, segments)
-    local -= np.median(np.stack([np.roll(local, k, axis=1) for k in TREND]), axis=0)
+    local -= median_of_few(np.stack([np.roll(local, k, axis=1) for k in TREND]))
     ordered = np.sort(local, axis=2)
     low, high = ordered[:, :, SEGMENTS // 4], ordered[:, :, -1 - SEGMENTS // 4]
     to_right, to_left = top_mean(np.maximum(low, 0.0)), top_mean(np.maximum(-high, 0.0))
