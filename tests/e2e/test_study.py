@@ -53,9 +53,9 @@ def test_quick_ends_with_a_decision_and_a_report(bench: Bench, capsys: pytest.Ca
 
 @pytest.mark.slow
 def test_quick_killed_three_times_redoes_at_most_one_run_each_time(tmp_path: Path) -> None:
-    """SIGKILL at random moments: what has a record is never done again, and nothing else is lost."""
+    """SIGKILL at random moments: what has a record or latents is never made again; nothing else is lost."""
     command = [sys.executable, "-m", "cogexp", *TINY, "metrics=none", f"outputs={tmp_path}"]
-    draw, finished = random.Random(0), {}
+    draw, finished, latents = random.Random(0), {}, {}
     for _ in range(3):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         goal = len(finished) + draw.randint(1, 5)
@@ -69,6 +69,9 @@ def test_quick_killed_three_times_redoes_at_most_one_run_each_time(tmp_path: Pat
         now = written(tmp_path)
         assert {run: now[run] for run in finished} == finished, "no finished run was touched"
         finished = now
+        made = denoised(tmp_path)
+        assert {clip: made[clip] for clip in latents} == latents, "no clip was denoised again"
+        latents = made
     begun = {path.name for path in tmp_path.glob("runs/*")}
     assert len(begun - finished.keys()) <= 3, "at most the run under way was lost each time"
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
@@ -77,12 +80,20 @@ def test_quick_killed_three_times_redoes_at_most_one_run_each_time(tmp_path: Pat
     now = written(tmp_path)
     assert {run: now[run] for run in finished} == finished
     assert len(now) == 24
+    made = denoised(tmp_path)
+    assert {clip: made[clip] for clip in latents} == latents
+    assert len(made) == 12
     assert (tmp_path / "reports" / "quick.html").is_file()
 
 
 def written(outputs: Path) -> dict[str, int]:
     """run id -> when its record was written."""
     return {path.parent.name: path.stat().st_mtime_ns for path in outputs.glob("runs/*/record.json")}
+
+
+def denoised(outputs: Path) -> dict[str, int]:
+    """Stored latents -> the file itself: made again, it would be another one."""
+    return {path.name: path.stat().st_ino for path in outputs.glob("store/denoise/*.safetensors")}
 
 
 @pytest.mark.slow
