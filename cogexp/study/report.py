@@ -112,7 +112,7 @@ def _summary(study: Study, choice: Choice | None, data: dict[str, Any]) -> list[
         _count(len({row.seed for row in study.rows}), "seed"),
     ]
     if unfinished := sum(run["status"] != "ok" for run in runs):
-        facts.append(f"{unfinished} not finished")
+        facts.append(f"{unfinished} failed or not finished")
     costs = data["costs"]
     saved = f", {_time(costs['reused'])} saved by reuse" if costs["reused"] >= 1 else ""
     facts.append(f"{_time(costs['spent'])} spent{saved}")

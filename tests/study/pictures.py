@@ -68,7 +68,7 @@ def narrow(browser: Any, report: Path) -> Image.Image:
                 page.evaluate("p => document.querySelector(p).scrollIntoView()", place)
             page.wait_for_timeout(1500)  # plots and posters come with the scrolling
             found.append(scaled(shot(page), NARROW_SHOWN))
-        page.locator("#grid-cells .cell video").last.click()
+        page.locator("#grid-cells figure:has(video)").last.click()
         page.click("#pair")
         wait(page, "[a, b].every(v => v.readyState >= 2)")
         found.append(scaled(shot(page), NARROW_SHOWN))

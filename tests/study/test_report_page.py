@@ -180,6 +180,31 @@ def test_the_plots_are_drawn(page: Any) -> None:
     assert width == pytest.approx(page.evaluate("document.getElementById('cost-plot').clientWidth"), abs=2)
 
 
+def test_a_plot_stays_whole_when_the_window_changes(page: Any) -> None:
+    pytest.importorskip("plotly")
+    page.locator("#cost-plot").scroll_into_view_if_needed()
+    page.wait_for_selector("#cost-plot .barlayer .trace", state="attached")
+    size = page.viewport_size
+    page.set_viewport_size({"width": size["width"], "height": size["height"] + 700})
+    page.wait_for_timeout(500)
+    inside = page.evaluate(
+        "[document.getElementById('cost-plot').clientHeight,"
+        " document.querySelector('#cost-plot .main-svg').getBoundingClientRect().height]"
+    )
+    page.set_viewport_size(size)
+    assert inside[0] + 2 >= inside[1] > 200, "all but its border"
+
+
+def test_curves_come_from_all_settings(page: Any) -> None:
+    pytest.importorskip("plotly")
+    many = "Array.from({length: 60}, (_, i) => ({axes: {resolution: String(Math.floor(i / 20))}}))"
+    page.evaluate(f"window.MANY = {many}.map((run) => ({{...DATA.runs[0], ...run}}))")
+    chosen = page.evaluate("spread(MANY, 24).map((run) => MANY.indexOf(run))")
+    named = page.evaluate("new Set(spread(MANY, 24).map(named)).size")
+    assert (len(chosen), named) == (24, 3)
+    assert chosen == sorted(chosen)
+
+
 def test_one_file_with_its_clips_inside_needs_no_folder(browser: Any, report: Path, tmp_path: Path) -> None:
     write_report(report.parent.parent, report.with_name("all.html"), Query(), embed=True)
     alone = report.with_name("all.html").rename(tmp_path / "all.html")

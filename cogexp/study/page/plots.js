@@ -4,7 +4,7 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 const PALETTE = ["#2a8f76", "#d08a2e", "#5277c3", "#b5546b", "#7d8b3a", "#8a63b5", "#3d9db3", "#8c6d55"];
 const layout = (x, y, more = {}) => ({
   paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: css("--fg"), size: 12 }, margin: { l: 64, r: 20, t: 20, b: 60 }, colorway: PALETTE,
-  xaxis: { title: { text: x, standoff: 8 }, gridcolor: "#8883", zerolinecolor: "#8884", automargin: true }, yaxis: { title: { text: y }, gridcolor: "#8883", zerolinecolor: "#8884", automargin: true },
+  xaxis: { title: { text: x, standoff: 8 }, gridcolor: "#8883", zerolinecolor: "#8884", automargin: true }, yaxis: { title: { text: y }, ticksuffix: " ", gridcolor: "#8883", zerolinecolor: "#8884", automargin: true },
   legend: { orientation: "h", y: -0.22, font: { size: 11 } }, hovermode: "closest", height: 400, ...more,
 });
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;"); // plotly reads some markup
@@ -35,11 +35,21 @@ function costs() {
   const names = rows.map((row) => plain(Object.values(row.axes).join(" ") || "all runs"));
   const stages = DATA.stages.filter((stage) => stage !== "load");
   const traces = stages.map((stage) => ({ type: "bar", orientation: "h", name: stage, y: names, x: rows.map((row) => row.stages[stage]?.seconds ?? 0), hovertemplate: `${plain(stage)} %{x:.2f} s<extra></extra>` }));
-  Plotly.react("cost-plot", traces, layout("seconds a run", "", { barmode: "stack", bargap: 0.35, height: 130 + 30 * rows.length, legend: { orientation: "h", y: 1, yanchor: "bottom", traceorder: "normal", font: { size: 11 } }, margin: { l: 64, r: 20, t: 40, b: 52 } }), options);
+  const height = 130 + 30 * rows.length;
+  byId("cost-plot").style.height = `${height}px`; // else a window that changes its size cuts the plot off
+  Plotly.react("cost-plot", traces, layout("seconds a run", "", { barmode: "stack", bargap: 0.35, height, legend: { orientation: "h", y: 1, yanchor: "bottom", traceorder: "normal", font: { size: 11 } }, margin: { l: 64, r: 20, t: 40, b: 52 } }), options);
+}
+const CURVES = 24;
+// At most `count` runs: the first of each setting, then the second of each, and so on.
+function spread(rows, count) {
+  const turns = {};
+  const turn = new Map(rows.map((run) => [run, (turns[named(run)] = (turns[named(run)] ?? -1) + 1)]));
+  const chosen = new Set([...rows].sort((a, b) => turn.get(a) - turn.get(b)).slice(0, count));
+  return rows.filter((run) => chosen.has(run));
 }
 function curves(rows) {
   const metric = byId("curve-metric").value;
-  const shown = rows.filter((run) => run.per_frame[metric]).slice(0, 24);
+  const shown = spread(rows.filter((run) => run.per_frame[metric]), CURVES);
   const settings = [...new Set(shown.map(named))]; // one colour a setting, one line a run
   const traces = shown.map((run, index) => ({
     type: "scatter", mode: "lines", connectgaps: false, y: run.per_frame[metric], line: { width: 1.6, color: PALETTE[settings.indexOf(named(run)) % PALETTE.length] },
