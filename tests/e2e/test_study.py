@@ -35,7 +35,8 @@ def test_quick_ends_with_a_decision_and_a_report(bench: Bench, capsys: pytest.Ca
     made = bench.records()
     assert len(made) == 8
     assert sum(not record.stages["denoise"]["cached"] for record in made) == 4
-    assert sum(not record.stages["encode"]["cached"] for record in made) == 2
+    encoded = sum(not record.stages["encode"]["cached"] for record in made)
+    assert 2 <= encoded <= 4, "once a prompt, or by each of the two processes"
     by_end = sorted(made, key=lambda record: record.finished)
     prompts = [record.spec["prompt"]["name"] for record in by_end]
     assert prompts == sorted(prompts), "a prompt's runs stand together"
