@@ -128,19 +128,29 @@ def _convolve(convolution: Any, frames: Tensor) -> Tensor:
 def _activated(norm: Any, box: Box, z: Tensor) -> Tensor:
     """SiLU(GroupNorm(x) * conv_y(z) + conv_b(z)), z enlarged to the size of x; all in one tensor."""
     normed: Tensor = norm.norm_layer(box.pop())
-    spans = _spans(normed.shape[2])
     if _pointwise_on_latents(norm, normed, z):
         for convolution, apply in ((norm.conv_y.conv, Tensor.mul_), (norm.conv_b.conv, Tensor.add_)):
-            small = convolution(z)
-            for span in spans:
-                _broadcast(apply, normed[:, :, span], small[:, :, span])
+            _by_blocks(apply, normed, convolution(z))
     else:
-        parts = [F.interpolate(z[:, :, span], size=normed[:, :, span].shape[-3:]) for span in spans]
-        enlarged = torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
-        del parts
+        enlarged = _enlarged(z, normed.shape[2:])
         normed.mul_(norm.conv_y.conv(enlarged))
         normed.add_(norm.conv_b.conv(enlarged))
     return F.silu(normed, inplace=True)
+
+
+def _enlarged(z: Tensor, size: tuple[int, ...]) -> Tensor:
+    """z at (T, H, W), nearest; the first of an odd number of frames stands for itself."""
+    sizes = [(len(range(size[0])[span]), *size[1:]) for span in _spans(size[0])]
+    parts = [
+        F.interpolate(z[:, :, span], size=each) for span, each in zip(_spans(size[0]), sizes, strict=True)
+    ]
+    return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
+
+
+def _by_blocks(apply: Any, frames: Tensor, small: Tensor) -> None:
+    """`apply` in place to `frames` with `small`, as if it were enlarged."""
+    for span in _spans(frames.shape[2]):
+        _broadcast(apply, frames[:, :, span], small[:, :, span])
 
 
 def _spans(frames: int) -> tuple[slice, ...]:
@@ -166,20 +176,22 @@ def _pointwise_on_latents(norm: Any, frames: Tensor, z: Tensor) -> bool:
         for span in spans
         for large, few in zip(frames[:, :, span].shape[2:], z[:, :, span].shape[2:], strict=True)
     )
-    return whole and _same_bits(z.shape[1], frames.shape[1], z.dtype)
+    return whole and _same_bits(z.shape, frames.shape, z.dtype, torch.get_num_threads())
 
 
-@functools.lru_cache(maxsize=64)
-def _same_bits(channels: int, out_channels: int, dtype: torch.dtype) -> bool:
-    """Does a 1x1x1 convolution on the CPU give a pixel the same bits, whatever the size of the picture?"""
+@functools.lru_cache(maxsize=256)
+def _same_bits(small: torch.Size, large: torch.Size, dtype: torch.dtype, threads: int) -> bool:
+    """Does a 1x1x1 convolution on the CPU give these latents the same bits before and after enlarging them?
+
+    How it sums depends on the size of the picture and on the number of threads, so it is tried at the very
+    size, once a process: it costs what the convolution costs that is spared from then on.
+    """
     draw = torch.Generator().manual_seed(0)
-    weight, bias, small = (
-        torch.randn(shape, generator=draw).to(dtype)
-        for shape in ((out_channels, channels, 1, 1, 1), (out_channels,), (1, channels, 2, 6, 10))
-    )
-    size = (8, 48, 80)
-    before = F.interpolate(F.conv3d(small, weight, bias), size=size)
-    return torch.equal(before, F.conv3d(F.interpolate(small, size=size), weight, bias))
+    shapes = ((large[1], small[1], 1, 1, 1), (large[1],), small)
+    weight, bias, z = (torch.randn(shape, generator=draw).to(dtype) for shape in shapes)
+    made = torch.zeros(large, dtype=dtype)
+    _by_blocks(Tensor.add_, made, F.conv3d(z, weight, bias))
+    return torch.equal(made, F.conv3d(_enlarged(z, large[2:]), weight, bias))
 
 
 def _upsample(upsampler: Any, box: Box) -> Tensor:
