@@ -48,13 +48,15 @@ def _measured(attempt: Attempt, clip: EvalClip, side: str) -> Measurement:
     Its seconds are those that it took, as with every stage that is used again.
     """
     spec = attempt.spec
-    told = (_digest(clip), known_tiles(spec, 1), spec.metrics, spec.prompt.text, attempt.device)
-    if side == "native" and told in _MEASURED:
-        found, seconds = _MEASURED[told]
-        with attempt.meter("measure"):
-            pass
-        attempt.meter.stages["measure"]["seconds"] += seconds
-        return found
+    tiles = known_tiles(spec, 1 if side == "native" else spec.upscaler.scale)
+    if side == "native":
+        told = (_digest(clip), tiles, spec.metrics, spec.prompt.text, attempt.device)
+        if told in _MEASURED:
+            found, seconds = _MEASURED[told]
+            with attempt.meter("measure"):
+                pass
+            attempt.meter.stages["measure"]["seconds"] += seconds
+            return found
     started = time.perf_counter()
     with attempt.meter("measure"):
         found = measure(
@@ -65,7 +67,7 @@ def _measured(attempt: Attempt, clip: EvalClip, side: str) -> Measurement:
             device=attempt.device,
             clip_model=spec.metrics.clip_model,
             batch=spec.metrics.batch,
-            tiles=known_tiles(spec, 1 if side == "native" else spec.upscaler.scale),
+            tiles=tiles,
         )
     if side == "native":
         _MEASURED.clear()

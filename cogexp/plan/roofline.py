@@ -12,9 +12,8 @@ from cogexp.plan.cards import Card
 from cogexp.spec import RunSpec
 
 # "On the H200" below: measured with `bench`, docs/performance.md.
-DECODE_EFFICIENCY = (
-    0.4  # of what the transformer reaches, on the H200: 3-D convolutions with norms between them
-)
+# Of what the transformer reaches, on the H200: 3-D convolutions with norms between them.
+DECODE_EFFICIENCY = 0.4
 GROUP_OVERHEAD = {"group": 1.1, "group-disk": 1.1}  # estimates: thousands of small copies and waits a step
 # The processor waits for a block (in the VAE: a layer) before it launches the next one: seconds each, H200.
 BLOCK_WAIT, LAYER_WAIT = 1.7e-3, 1.3e-4

@@ -15,9 +15,8 @@ SECTIONS = {"encoder": "VAE encoder", "decoder": "VAE decoder"}
 TILE = 190
 PER_ROW = 4
 OVERVIEW_PER_ROW = 6
-TOP = (
-    98  # percentile where a channel's colours end: a column of padding at the edge can be ten times the rest
-)
+# Percentile where a channel's colours end: a column of padding at the edge can be ten times the rest.
+TOP = 98
 
 
 def draw(found: Activations, folder: Path) -> list[Picture]:

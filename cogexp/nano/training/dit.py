@@ -18,7 +18,7 @@ from cogexp.nano.clip import tokens
 from cogexp.nano.initialize import init_transformer_for_training
 from cogexp.nano.training.lean import lean
 from cogexp.nano.training.loop import generator
-from cogexp.nano.training.orders import Batch, Order, Piece, render_order
+from cogexp.nano.training.orders import STRIDE, Batch, Order, Piece, render_order
 from cogexp.nano.training.plans import HALF, LARGE, MEDIUM, NATIVE, Plan, look_at
 from cogexp.nano.training.vae import to_pixels
 from cogexp.nano.training.warm import name_attributes
@@ -207,7 +207,7 @@ class DitTask:
         text_encoder, transformer = self.modules["text_encoder"], self.modules["transformer"]
         # No mask: the pipeline gives none either.
         hidden = text_encoder(_unique_tokens(texts, self.device))[0]
-        eager = eager or (8 * latents.shape[-1], 8 * latents.shape[-2]) in _NOT_COMPILED
+        eager = eager or (STRIDE * latents.shape[-1], STRIDE * latents.shape[-2]) in _NOT_COMPILED
         with torch.compiler.set_stance("force_eager" if eager else "default"):
             predicted = transformer(
                 hidden_states=noisy,

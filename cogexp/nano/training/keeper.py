@@ -16,7 +16,7 @@ from rich.progress import track
 from cogexp.nano.training import ranks
 from cogexp.nano.training.latents import CLIPS_A_FILE, Kept, digest, fill, folder_of, load, window
 from cogexp.nano.training.loop import Source
-from cogexp.nano.training.orders import Batch, Order, caption_of
+from cogexp.nano.training.orders import NO_PIXELS, Batch, Order, caption_of
 
 if TYPE_CHECKING:
     from cogexp.nano.training.dit import DitTask
@@ -87,7 +87,7 @@ class Keeper:
             scenes = tuple(kept.scenes[i] for i in chosen)
             shares = np.array_split(chosen, order.cuts)
             yield Batch(
-                pixels=np.empty((0, 0, 0, 0, 3), np.uint8),
+                pixels=NO_PIXELS,
                 captions=tuple(caption_of(scene, rng, plain=False) for scene in scenes),
                 scenes=scenes,
                 pieces=tuple(window(kept, share, (order.moments, *order.crop), rng) for share in shares),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 CLIP_FRAMES = 9
 # Pixels a latent stands for along rows and columns.
 STRIDE = 8
+# Where a batch has none, or leaves them elsewhere.
+NO_PIXELS = np.empty((0, 0, 0, 0, 3), np.uint8)
 # Which latent frame each of the nine frames belongs to.
 LATENT_FRAME_OF = (0, 1, 1, 1, 1, 2, 2, 2, 2)
 # Frames at which animals are looked for, of those that each latent frame stands for (1, then 4 at a time).

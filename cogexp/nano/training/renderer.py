@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cogexp.nano.training.orders import Batch, Order, fill, render_order
+from cogexp.nano.training.orders import NO_PIXELS, Batch, Order, fill, render_order
 
 _MEMORY_DISK = Path("/dev/shm")
 _SPARE_BYTES = 6 * 2**30
@@ -92,4 +92,4 @@ def _work(order: Order, slot: str) -> Batch:
         with path.open("wb") as file:
             file.truncate(size)
     pixels = np.memmap(path, np.uint8, "r+", shape=order.shape)
-    return replace(fill(order, pixels), pixels=np.empty((0, 0, 0, 0, 3), np.uint8))
+    return replace(fill(order, pixels), pixels=NO_PIXELS)

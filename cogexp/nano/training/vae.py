@@ -84,7 +84,7 @@ class VaeTask:
         latents = vae.encode(pixels).latent_dist
         picture = vae.decode(latents.sample(noise)).sample.float()
         error = picture - pixels
-        mse, weight = error.square().mean(), self._weight(batch, pixels)
+        mse, weight = error.square().mean(), self._weight(batch)
         l1, squares = (weight * error.abs()).mean(), (weight * error.square()).mean()
         edges = F.l1_loss(picture.diff(dim=-1), pixels.diff(dim=-1)) + F.l1_loss(
             picture.diff(dim=-2), pixels.diff(dim=-2)
@@ -93,10 +93,10 @@ class VaeTask:
         loss = MSE_WEIGHT * squares + L1_WEIGHT * l1 + EDGE_WEIGHT * edges + KL_WEIGHT * kl
         return {"loss": loss, "mse": mse, "kl": kl}
 
-    def _weight(self, batch: Batch, pixels: torch.Tensor) -> torch.Tensor:
-        """(b, 1, t, h, w): more where animals are, when the order asked for them; else ones."""
+    def _weight(self, batch: Batch) -> torch.Tensor | float:
+        """(b, 1, t, h, w): more where animals are, when the order asked for them; else 1."""
         if batch.animals is None:
-            return torch.ones_like(pixels[:, :1])
+            return 1.0
         there = torch.from_numpy(batch.animals).to(self.device).float()[:, None] / 255
         there = there.repeat_interleave(STRIDE, -1).repeat_interleave(STRIDE, -2)
         return 1 + ANIMALS_COUNT * there[:, :, list(LATENT_FRAME_OF)]
