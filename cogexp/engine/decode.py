@@ -89,7 +89,7 @@ def group_decoder(vae: AutoencoderKLCogVideoX, lean: bool) -> GroupDecoder:
         decoder = LeanDecoder(vae)
 
         def decode_lean(z: Tensor, last: bool) -> Tensor:
-            with same_sums(), freed_pages_stay(z.device.type == "cpu"):
+            with freed_pages_stay(z.device.type == "cpu"):
                 return decoder(z, last=last)
 
         return decode_lean

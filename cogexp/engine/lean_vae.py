@@ -23,7 +23,8 @@ from diffusers import AutoencoderKLCogVideoX
 from diffusers import __version__ as diffusers_version
 from torch import Tensor, nn
 
-from cogexp.engine import lean_fingerprint
+from cogexp.engine import cpu_convolution, lean_fingerprint
+from cogexp.engine.threads import same_sums
 
 Box = list[Tensor]  # one tensor, handed over: whoever pops it holds the only reference and can free it
 
@@ -108,9 +109,10 @@ def _convolve(convolution: Any, frames: Tensor) -> Tensor:
     """CogVideoXSafeConv3d, which cuts inputs of more than 2 GiB (in 16 bits) along time: the same pieces, but
     one at a time, and never shorter than the kernel (there diffusers 0.42 raises: above 1.6 megapixels)."""
     gib = frames.numel() * 2 / 1024**3
-    if gib <= 2 or "forward" in vars(convolution):  # with a hook on it, only its own forward has the weights
-        whole: Tensor = convolution(frames)
-        return whole
+    if "forward" in vars(convolution):  # with a hook on it, only its own forward has the weights
+        return _hooked(convolution, frames)
+    if gib <= 2:
+        return cpu_convolution.convolve(convolution, frames)
     reach = convolution.kernel_size[0] - 1
     size = max(-(-frames.shape[2] // (int(gib / 2) + 1)), reach + 1)
     made = None
@@ -125,17 +127,31 @@ def _convolve(convolution: Any, frames: Tensor) -> Tensor:
     return made
 
 
+def _hooked(convolution: Any, frames: Tensor) -> Tensor:
+    with same_sums():
+        made: Tensor = convolution(frames)
+    return made
+
+
 def _activated(norm: Any, box: Box, z: Tensor) -> Tensor:
     """SiLU(GroupNorm(x) * conv_y(z) + conv_b(z)), z enlarged to the size of x; all in one tensor."""
     normed: Tensor = norm.norm_layer(box.pop())
-    if _pointwise_on_latents(norm, normed, z):
-        for convolution, apply in ((norm.conv_y.conv, Tensor.mul_), (norm.conv_b.conv, Tensor.add_)):
-            _by_blocks(apply, normed, convolution(z))
-    else:
-        enlarged = _enlarged(z, normed.shape[2:])
-        normed.mul_(norm.conv_y.conv(enlarged))
-        normed.add_(norm.conv_b.conv(enlarged))
+    both = ((norm.conv_y.conv, Tensor.mul_), (norm.conv_b.conv, Tensor.add_))
+    with same_sums():
+        if copies := _copies(normed, z):
+            for convolution, apply in both:
+                _by_blocks(apply, normed, _before(convolution, z, copies))
+        else:
+            enlarged = _enlarged(z, normed.shape[2:])
+            for convolution, apply in both:
+                apply(normed, convolution(enlarged))
     return F.silu(normed, inplace=True)
+
+
+def _before(convolution: Any, z: Tensor, copies: int) -> Tensor:
+    """A pointwise convolution of the latents; torch picks its algorithm by the `copies` in the batch."""
+    made: Tensor = convolution(torch.cat([z] * copies) if copies > 1 else z)
+    return made[: z.shape[0]]
 
 
 def _enlarged(z: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -166,32 +182,37 @@ def _broadcast(apply: Any, frames: Tensor, small: Tensor) -> None:
     apply(blocks, rows[:, :, :, None, :, None])
 
 
-def _pointwise_on_latents(norm: Any, frames: Tensor, z: Tensor) -> bool:
-    """Whether the norm's convolutions may run before the upsampling: on a CPU, where bits are the same."""
+def _copies(frames: Tensor, z: Tensor) -> int:
+    """In how many copies the latents go through the norm's convolutions before the upsampling: as many as
+    give the bits of convolving afterwards. 0: none do, or this is no CPU."""
     if z.device.type != "cpu":
-        return False
+        return 0
     spans = _spans(frames.shape[2])
     whole = all(
         large % few == 0
         for span in spans
         for large, few in zip(frames[:, :, span].shape[2:], z[:, :, span].shape[2:], strict=True)
     )
-    return whole and _same_bits(z.shape, frames.shape, z.dtype, torch.get_num_threads())
+    return _same_bits(z.shape, frames.shape, z.dtype, torch.get_num_threads()) if whole else 0
 
 
 @functools.lru_cache(maxsize=256)
-def _same_bits(small: torch.Size, large: torch.Size, dtype: torch.dtype, threads: int) -> bool:
-    """Does a 1x1x1 convolution on the CPU give these latents the same bits before and after enlarging them?
+def _same_bits(small: torch.Size, large: torch.Size, dtype: torch.dtype, threads: int) -> int:
+    """With how many copies does a 1x1x1 convolution on the CPU give the same bits before and after enlarging?
 
-    How it sums depends on the size of the picture and on the number of threads, so it is tried at the very
-    size, once a process: it costs what the convolution costs that is spared from then on.
+    torch has two algorithms, which sum in different orders: one for small inputs, and one for large ones and
+    for batches. So it is tried at the very size, once a process: it costs what is spared from then on.
     """
     draw = torch.Generator().manual_seed(0)
     shapes = ((large[1], small[1], 1, 1, 1), (large[1],), small)
     weight, bias, z = (torch.randn(shape, generator=draw).to(dtype) for shape in shapes)
-    made = torch.zeros(large, dtype=dtype)
-    _by_blocks(Tensor.add_, made, F.conv3d(z, weight, bias))
-    return torch.equal(made, F.conv3d(_enlarged(z, large[2:]), weight, bias))
+    after = F.conv3d(_enlarged(z, large[2:]), weight, bias)
+    for copies in (1, 2):
+        made = torch.zeros(large, dtype=dtype)
+        _by_blocks(Tensor.add_, made, _before(lambda x: F.conv3d(x, weight, bias), z, copies))
+        if torch.equal(made, after):
+            return copies
+    return 0
 
 
 def _upsample(upsampler: Any, box: Box) -> Tensor:

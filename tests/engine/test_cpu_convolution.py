@@ -1,0 +1,111 @@
+"""Convolutions in pieces against torch's own: equal bits where they are taken, torch's way elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+
+from cogexp.engine import cpu_convolution
+from cogexp.engine.cpu_convolution import convolve, pointwise
+
+# channels in and out, frames, rows, columns: all below torch's limit for the fast algorithm
+SMALL = [(64, 64, 5, 36, 64), (32, 32, 7, 45, 80), (16, 64, 4, 18, 32), (8, 24, 3, 5, 200), (4, 4, 3, 1, 1)]
+
+
+@pytest.fixture(autouse=True)
+def _threads_as_before() -> Iterator[None]:
+    before = torch.get_num_threads()
+    cpu_convolution._same_in_pieces.cache_clear()
+    yield
+    torch.set_num_threads(before)
+
+
+def layer(inputs: int, outputs: int, **options: object) -> nn.Conv3d:
+    torch.manual_seed(inputs)
+    return nn.Conv3d(inputs, outputs, 3, **{"padding": (0, 1, 1), **options})  # type: ignore[arg-type]
+
+
+def pieces(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Shapes that are convolved in pieces from now on, the trial included."""
+    seen: list[tuple[int, ...]] = []
+    original = cpu_convolution._in_pieces
+
+    def counted(frames: torch.Tensor, *rest: object) -> torch.Tensor:
+        seen.append(tuple(frames.shape))
+        return original(frames, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(cpu_convolution, "_in_pieces", counted)
+    return seen
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("size", SMALL, ids=str)
+def test_pieces_have_the_bits_of_the_whole(
+    size: tuple[int, ...], threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(threads)
+    inputs, outputs, *shape = size
+    convolution, frames = layer(inputs, outputs), torch.randn(1, inputs, *shape)
+    seen = pieces(monkeypatch)
+    assert torch.equal(convolve(convolution, frames), convolution(frames))
+    if cpu_convolution._same_in_pieces(frames.shape, convolution.weight.shape, (0, 1, 1), threads):
+        assert len(seen) == 2, "once to try, once for the answer"
+
+
+@torch.no_grad()
+def test_the_size_of_the_embedded_models_middle_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    convolution, frames = layer(64, 64), torch.randn(1, 64, 5, 36, 64)
+    seen = pieces(monkeypatch)
+    for _ in range(3):
+        convolve(convolution, frames)
+    assert len(seen) == 4, "tried once a process, then trusted"
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [
+        ({}, (1, 16, 11, 144, 64)),  # torch itself is fast here
+        ({}, (2, 16, 5, 8, 8)),
+        ({"stride": 2}, (1, 16, 5, 8, 8)),
+        ({"bias": False}, (1, 16, 5, 8, 8)),
+        ({"groups": 2}, (1, 16, 5, 8, 8)),
+        ({"padding": "same"}, (1, 16, 5, 8, 8)),
+        ({"dilation": 2, "padding": 2}, (1, 16, 5, 8, 8)),
+    ],
+    ids=str,
+)
+def test_whatever_else_is_torchs(
+    options: dict[str, object], shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convolution, frames = layer(16, 16, **options), torch.randn(shape)
+    seen = pieces(monkeypatch)
+    assert torch.equal(convolve(convolution, frames), convolution(frames))
+    assert not seen
+
+
+@torch.no_grad()
+def test_other_bits_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    convolution, frames = layer(16, 16), torch.randn(1, 16, 5, 8, 8)
+    right = convolution(frames)
+    original = cpu_convolution._in_pieces
+    monkeypatch.setattr(cpu_convolution, "_in_pieces", lambda *rest: original(*rest) * (1 + 1e-6))
+    assert torch.equal(convolve(convolution, frames), right)
+
+
+@torch.no_grad()
+def test_a_pointwise_convolution_sums_alike_on_any_number_of_threads() -> None:
+    convolution, frames = nn.Conv3d(32, 16, 1), torch.randn(1, 32, 3, 40, 40)
+    assert pointwise(convolution)
+    assert not pointwise(nn.Conv3d(2, 2, (1, 1, 3)))
+    made = []
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        made.append(convolve(convolution, frames))
+        assert torch.get_num_threads() == count
+    assert torch.equal(made[0], made[1])
+    assert torch.equal(made[0], made[2])
