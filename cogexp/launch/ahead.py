@@ -113,12 +113,16 @@ class Ahead:
                 return self._wait(key, request, progress)
             self._make_here(free, progress)
 
-    def _make_here(self, key: str, progress: Progress) -> None:
-        def cores() -> int:
-            return max(usable_cores() - half(), 1) if self._busy else usable_cores()
+    def paced(self, progress: Progress) -> Progress:
+        """A progress under which this process computes with the cores that the second one leaves."""
+        return _Paced(progress, self._cores_here) if self._both else progress
 
+    def _cores_here(self) -> int:
+        return max(usable_cores() - half(), 1) if self._busy else usable_cores()
+
+    def _make_here(self, key: str, progress: Progress) -> None:
         try:
-            made = Made(half=self._make(self._jobs[key], _Paced(progress, cores)))
+            made = Made(half=self._make(self._jobs[key], self.paced(progress)))
         except Exception as error:  # noqa: BLE001 - that job's own run tries again and records what fails
             made = _failed(error)
         with self._changed:

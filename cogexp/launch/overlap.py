@@ -34,7 +34,7 @@ NOTE = "overlap: two processes work at a time, so seconds are longer than those 
 class Options:
     """The key of hydra/launcher=overlap: how many clips the second process may be ahead."""
 
-    ahead: int = 2
+    ahead: int = 6
 
 
 def check(settings: Settings, options: Options) -> None:
@@ -130,4 +130,5 @@ def _finish(request: Request, ahead: Ahead, progress: Progress, *, keep: bool) -
         execute(request, progress)
         return
     notes = {"hydra.launcher": NOTE, **made.half.notes}
-    execute(request, progress, first_half=FirstHalf(notes=notes, stages=made.half.stages))
+    half = FirstHalf(notes=notes, stages=made.half.stages)
+    execute(request, ahead.paced(progress), first_half=half)

@@ -45,8 +45,9 @@ def adjacent_flow(gray: NDArray[np.uint8]) -> Flow:
 def warp(image: NDArray[np.float32], flow: NDArray[np.float32]) -> NDArray[np.float32]:
     """Fetch `image` (h, w, c) at x + flow (h, w, 2), bilinear; outside the frame it is 0."""
     h, w = flow.shape[:2]
-    grid_x, grid_y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
-    warped = cv2.remap(image, grid_x + flow[..., 0], grid_y + flow[..., 1], cv2.INTER_LINEAR)
+    x = np.arange(w, dtype=np.float32) + flow[..., 0]
+    y = np.arange(h, dtype=np.float32)[:, None] + flow[..., 1]
+    warped = cv2.remap(image, x, y, cv2.INTER_LINEAR)
     return np.asarray(warped, dtype=np.float32)
 
 
@@ -60,9 +61,14 @@ def visible(forward: NDArray[np.float32], backward: NDArray[np.float32]) -> NDAr
     y = np.arange(h, dtype=np.float32)[:, None] + forward[..., 1]
     inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
     back = warp(backward, forward)
-    gap = ((forward + back) ** 2).sum(-1)
-    agreed = gap < 0.01 * ((forward**2).sum(-1) + (back**2).sum(-1)) + 0.5
+    agreed = _squared(forward + back) < 0.01 * (_squared(forward) + _squared(back)) + 0.5
     return np.asarray(inside & agreed)
+
+
+def _squared(flow: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(h, w): squared lengths. Written out: numpy's sums over an axis of two take five times as long."""
+    x, y = flow[..., 0], flow[..., 1]
+    return np.asarray(x * x + y * y)
 
 
 def warp_errors(frames: Frames, flow: Flow) -> NDArray[np.float64]:
@@ -77,7 +83,8 @@ def warp_errors(frames: Frames, flow: Flow) -> NDArray[np.float64]:
     for i, (there, back) in enumerate(zip(flow.forward, flow.backward, strict=True)):
         seen = visible(there, back)
         if seen.mean() >= MIN_VISIBLE:
-            errors[i] = np.abs(smooth[i] - warp(smooth[i + 1], there)).mean(-1)[seen].mean()
+            away = cv2.absdiff(smooth[i], warp(smooth[i + 1], there))
+            errors[i] = sum(cv2.mean(away, seen.view(np.uint8))[:3]) / 3
     return errors
 
 
