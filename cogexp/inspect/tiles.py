@@ -15,7 +15,8 @@ __all__ = ["Tile", "TileMap", "tile_map"]
 
 @dataclass(frozen=True, kw_only=True)
 class TileMap:
-    """Tiles at a size: down the rows and across the columns. `edge`: of full size only."""
+    """Tiles at a size: down the rows and across the columns; `full` is the size of a full one in latents.
+    `edge`: of that size only."""
 
     rows: tuple[Tile, ...]
     columns: tuple[Tile, ...]
@@ -50,9 +51,10 @@ def tile_map(spec: RunSpec) -> TileMap:
     from cogexp.engine.decode import grid_of  # diffusers: not before there is something to inspect
 
     grid = grid_of(build_meta("vae", spec))
-    edge = spec.optimization.vae_tiling == "edge"
-    laid = tiles.layout("edge" if edge else True, spec.resolution.height, spec.resolution.width, grid)
-    full = (grid.tile[0] // SCALE, grid.tile[1] // SCALE)
+    edge, size = spec.optimization.vae_tiling == "edge", spec.resolution
+    laid = tiles.layout("edge" if edge else True, size.height, size.width, grid)
+    high, wide = tiles.edge_tile(size.height, size.width, grid) if edge else grid.tile
+    full = (high // SCALE, wide // SCALE)
     return TileMap(rows=laid.rows, columns=laid.columns, full=full, edge=edge)
 
 
