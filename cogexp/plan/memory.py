@@ -40,8 +40,8 @@ CACHED_OUTPUTS = {"none": 0, "pab": 1, "fastercache": 2, "firstblock": 0.1, "tay
 RESERVED = {"encode": 1.2, "denoise": 1.8, "decode": 1.6, "upscale": 1.2}
 RESERVED_LEAN = 1.9
 RESERVED_SEQUENTIAL = 1.2
-# Resident memory of the process before there are weights: measured on a CPU (tests/plan/test_weights.py), with
-# CUDA's libraries an estimate.
+# Resident memory of the process before there are weights: measured on a CPU (tests/plan/test_weights.py), an
+# estimate with CUDA's libraries.
 LIBRARIES_CPU_GIB, LIBRARIES_GPU_GIB = 1.0, 3.0
 # Elements a native pixel of one frame at scale 4, in float16, and parameters: estimates.
 UPSCALERS = {
