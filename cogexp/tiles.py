@@ -65,6 +65,14 @@ class Layout:
         return len(self.rows) * len(self.columns) > 1
 
     @property
+    def said(self) -> str:
+        """In words: how many tiles, and how large the largest one is."""
+        if not self.tiled:
+            return "no effect: one tile covers the frame, which is decoded whole"
+        high, wide = (max(t.end - t.start for t in axis) for axis in (self.rows, self.columns))
+        return f"{len(self.rows) * len(self.columns)} tiles of {wide}x{high} px at most"
+
+    @property
     def lines(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Rows and columns at which a tile begins inside the frame."""
         return tuple(tile.start for tile in self.rows[1:]), tuple(tile.start for tile in self.columns[1:])

@@ -45,6 +45,7 @@ def test_a_frame_that_is_one_tile_is_decoded_whole(kind: bool | str) -> None:
     assert not laid.tiled
     assert laid.lines == ((), ())
     assert laid.tile_pixels == laid.decoded_pixels == 240 * 352
+    assert laid.said.startswith("no effect: one tile")
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,7 @@ def test_edge_tiles_at_512x288() -> None:
     assert [(tile.start, tile.end) for tile in laid.columns] == [(0, 296), (216, 512)]
     assert laid.lines == ((), (216,))
     assert laid.decoded_pixels == 2 * 296 * 288
+    assert laid.said == "2 tiles of 296x288 px at most"
 
 
 def test_990_combinations() -> None:
