@@ -12,6 +12,8 @@ from cogexp.tiles import SCALE, Tile
 
 __all__ = ["Tile", "TileMap", "tile_map"]
 
+MANY = 6  # tiles of one size that are not worth a list
+
 
 @dataclass(frozen=True, kw_only=True)
 class TileMap:
@@ -62,6 +64,10 @@ def _axis_line(name: str, tiles: tuple[Tile, ...], full: int) -> str:
     """'rows: 0-199 one tile, 200-239 blended, 240-287 only the last tile (it sees 11 of 30 latent rows)'."""
     if len(tiles) == 1:
         return f"{name}: one tile, nothing meets"
+    if len(tiles) > MANY and all(tile.latents == full for tile in tiles):
+        shared = [tile.alone - tile.blend for tile in tiles[1:]]
+        size = tiles[0].end - tiles[0].start
+        return f"{name}: {len(tiles)} tiles of {size} px, blended over {min(shared)} to {max(shared)} px"
     parts = [f"0-{tiles[0].until - 1} one tile"]
     for tile in tiles[1:]:
         which = "last" if tile is tiles[-1] else "next"
