@@ -90,7 +90,7 @@ def _digest(clip: EvalClip) -> str:
 def known_tiles(spec: RunSpec, scale: int) -> Tiles:
     """Where the VAE's tiles meet in the native clip, or in the one enlarged by `scale`.
 
-    Tiles of full size are blended over half the frame: they meet at no line.
+    Tiles of full size are blended over all that they share: they meet at no line.
     """
     from cogexp.metrics.artifacts.detect import Tiles
 

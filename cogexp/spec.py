@@ -144,7 +144,7 @@ class OptimizationSpec:
     """
 
     offload: str = "none"
-    vae_tiling: bool | str = False  # "edge": tiles of full size, the last one shifted back
+    vae_tiling: bool | str = False  # "edge": as high as the frame, the last one shifted back
     vae_slicing: bool = False
     layerwise_cast: str = "none"  # of the transformer
     cache: str = "none"

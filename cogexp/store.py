@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cogexp import tiles
 from cogexp.spec import RunSpec, digest
 
 if TYPE_CHECKING:
@@ -61,10 +62,17 @@ class Keys:
         }
         decode = {
             "denoise": denoise,
-            "flags": [flags.vae_tiling],
+            "flags": [flags.vae_tiling, *_edge_tile(spec)],
             **_changed(spec, "vae_cast", "lean_vae"),
         }
         return cls(encode=digest(encode), denoise=digest(denoise), decode=digest(decode))
+
+
+def _edge_tile(spec: RunSpec) -> tuple[int, ...]:
+    """Which tiles "edge" means is this package's choice and may change: frames of others are not found."""
+    if spec.optimization.vae_tiling != "edge":
+        return ()
+    return tiles.edge_tile(spec.resolution.height, spec.resolution.width)
 
 
 def text_key(spec: RunSpec, text: str) -> str:

@@ -2,9 +2,11 @@
 
 Two kinds. `True` is diffusers' own `tiled_decode`: tiles begin every `tile * (1 - overlap)` latent rows and
 each is blended into the one before; the last one is whatever is left, often thin, and a thin tile has other
-group-norm statistics than the rest: that is the seam near the bottom edge. "edge" has tiles of full size
+group-norm statistics than the rest: that is the seam near the bottom edge. "edge" has tiles of one size
 only: the first begins at one edge of the frame, the last ends at the other, those between are spread evenly,
-and neighbours overlap by at least the share that was asked for.
+and neighbours overlap by at least the share that was asked for. They have the area of a default tile and, as
+long as that leaves them wide enough, the height of the frame: sky and ground are in every one of them, so
+their statistics are much like the frame's, and there is no row at which tiles meet.
 
 Rows and columns are pixels of the native frame, unless "latents" is said.
 """
@@ -28,6 +30,9 @@ class Grid:
 
 # What `enable_tiling()` makes of a VAE for 720x480, as all of CogVideoX have it.
 DEFAULT = Grid(tile=(240, 360), overlap=(1 / 6, 1 / 5))
+# Share of a default tile's width that edge tiles keep at least, 108 px: frames of up to 768 rows, every
+# landscape size that CogVideoX is trained for, have tiles of their whole height (1360x768: 112 px wide).
+NARROWEST = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +65,14 @@ class Layout:
         return len(self.rows) * len(self.columns) > 1
 
     @property
+    def said(self) -> str:
+        """In words: how many tiles, and how large the largest one is."""
+        if not self.tiled:
+            return "no effect: one tile covers the frame, which is decoded whole"
+        high, wide = (max(t.end - t.start for t in axis) for axis in (self.rows, self.columns))
+        return f"{len(self.rows) * len(self.columns)} tiles of {wide}x{high} px at most"
+
+    @property
     def lines(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Rows and columns at which a tile begins inside the frame."""
         return tuple(tile.start for tile in self.rows[1:]), tuple(tile.start for tile in self.columns[1:])
@@ -82,9 +95,29 @@ def layout(kind: bool | str, height: int, width: int, grid: Grid = DEFAULT) -> L
     sides = (height, width)
     if not kind or all(side // SCALE <= tile // SCALE for side, tile in zip(sides, grid.tile, strict=True)):
         return Layout(rows=(_whole(height),), columns=(_whole(width),))
+    size = edge_tile(height, width, grid) if kind == "edge" else grid.tile
     along = _edge_tiles if kind == "edge" else _default_tiles
-    rows, columns = (along(*each) for each in zip(sides, grid.tile, grid.overlap, strict=True))
+    rows, columns = (along(*each) for each in zip(sides, size, grid.overlap, strict=True))
     return Layout(rows=rows, columns=columns)
+
+
+@functools.lru_cache(maxsize=256)
+def edge_tile(height: int, width: int, grid: Grid = DEFAULT) -> tuple[int, int]:
+    """Height and width of the tiles of "edge", in pixels: as tall as the area of the grid's tile and
+    NARROWEST of its width allow. A frame that is taller has as few rows of them as can be.
+    """
+    area, least = math.prod(grid.tile) // SCALE**2, NARROWEST * grid.tile[1] / SCALE
+    rows, columns = height // SCALE, width // SCALE
+    high = rows
+    for parts in range(1, rows + 1):
+        high = next(
+            high
+            for high in range(-(-rows // parts), rows + 1)
+            if len(edge_starts(rows, high, _shared(high, grid.overlap[0]))) <= parts
+        )
+        if area // high >= min(least, columns):
+            break
+    return SCALE * high, SCALE * min(area // high, columns)
 
 
 def edge_starts(side: int, tile: int, overlap: int) -> list[int]:
@@ -118,14 +151,18 @@ def weights(tiles: tuple[Tile, ...]) -> tuple[tuple[float, ...], ...]:
     )
 
 
+def _shared(tile: int, overlap: float) -> int:
+    """Latents that neighbours have in common at least."""
+    return math.ceil(round(tile * overlap, 6))
+
+
 def _whole(side: int) -> Tile:
     return Tile(start=0, end=side, blend=0, alone=0, until=side)
 
 
 def _edge_tiles(side: int, tile_px: int, overlap: float) -> tuple[Tile, ...]:
     tile = tile_px // SCALE
-    shared = math.ceil(round(tile * overlap, 6))
-    starts = [SCALE * start for start in edge_starts(side // SCALE, tile, shared)]
+    starts = [SCALE * start for start in edge_starts(side // SCALE, tile, _shared(tile, overlap))]
     size = min(SCALE * tile, side)
     made: list[Tile] = []
     for index, start in enumerate(starts):

@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "build": {"build_parts", "spec", "catalog", "machine", "rules", "checks", "choose", "nano", "plan"},
     "provenance": set(),
     "record": {"provenance", "spec"},
-    "store": {"spec"},
+    "store": {"spec", "tiles"},
     "engine": {"spec", "catalog", "video", "nano", "tiles", "whole"},
     # fourth
     "tracking": {"provenance", "record", "whole"},

@@ -25,7 +25,8 @@ def test_keys_depend_on_what_can_change_a_stage(spec: RunSpec) -> None:
     assert Keys.of(upscaled) == base
     tiled = Keys.of(dataclasses.replace(spec, optimization=OptimizationSpec(vae_tiling=True)))
     assert (tiled.encode, tiled.denoise) == (base.encode, base.denoise)
-    assert tiled.decode != base.decode
+    edge = Keys.of(dataclasses.replace(spec, optimization=OptimizationSpec(vae_tiling="edge")))
+    assert len({base.decode, tiled.decode, edge.decode}) == 3
     seeded = Keys.of(dataclasses.replace(spec, seed=1))
     assert seeded.encode == base.encode
     assert seeded.denoise != base.denoise

@@ -45,29 +45,56 @@ def test_a_frame_that_is_one_tile_is_decoded_whole(kind: bool | str) -> None:
     assert not laid.tiled
     assert laid.lines == ((), ())
     assert laid.tile_pixels == laid.decoded_pixels == 240 * 352
+    assert laid.said.startswith("no effect: one tile")
 
 
-def test_edge_tiles_at_512x288_and_720x480() -> None:
+@pytest.mark.parametrize(
+    ("size", "tile", "count"),
+    [
+        ((512, 288), (288, 296), (1, 2)),
+        ((720, 480), (480, 176), (1, 5)),
+        ((480, 720), (720, 120), (1, 5)),
+        ((1360, 768), (768, 112), (1, 16)),
+        ((384, 224), (224, 384), (1, 1)),  # as large as one default tile, of which it would have four
+        ((1920, 1088), (600, 144), (2, 17)),  # tiles of the whole height would be 72 px wide
+    ],
+)
+def test_edge_tiles_have_the_height_of_the_frame(
+    size: tuple[int, int], tile: tuple[int, int], count: tuple[int, int]
+) -> None:
+    laid = tiles.layout("edge", size[1], size[0])
+    assert (len(laid.rows), len(laid.columns)) == count
+    assert laid.tile_pixels == tile[0] * tile[1] <= 240 * 360, "no more memory"
+    assert tiles.edge_tile(size[1], size[0]) == tile
+
+
+def test_edge_tiles_at_512x288() -> None:
     laid = tiles.layout("edge", 288, 512)
-    assert [(tile.start, tile.end) for tile in laid.rows] == [(0, 240), (48, 288)]
-    assert [(tile.start, tile.end) for tile in laid.columns] == [(0, 360), (152, 512)]
-    assert laid.tile_pixels == tiles.layout(True, 288, 512).tile_pixels, "no more memory"
-    assert [tile.start for tile in tiles.layout("edge", 480, 720).rows] == [0, 120, 240]
+    assert [(tile.start, tile.end) for tile in laid.rows] == [(0, 288)]
+    assert [(tile.start, tile.end) for tile in laid.columns] == [(0, 296), (216, 512)]
+    assert laid.lines == ((), (216,))
+    assert laid.decoded_pixels == 2 * 296 * 288
+    assert laid.said == "2 tiles of 296x288 px at most"
 
 
 def test_990_combinations() -> None:
-    """Full size, both edges, the overlap that was asked for, as few as can be, weights that add up to 1."""
+    """One size, both edges, the overlap that was asked for, as few as can be, weights that add up to 1; the
+    height of the frame unless that makes them narrow, and no more pixels than a tile that was asked for."""
     assert len(COMBINATIONS) == 990
     for tile, overlap, (width, height) in COMBINATIONS:
         grid = tiles.Grid(tile=(tile, tile), overlap=(overlap, overlap))
         laid = tiles.layout("edge", height, width, grid)
-        for side, along in ((height, laid.rows), (width, laid.columns)):
+        high, wide = tiles.edge_tile(height, width, grid)
+        assert laid.tile_pixels == high * wide <= tile**2
+        assert high == height or tile**2 // height < max(tiles.NARROWEST * tile, 8) + 8
+        assert wide >= min(tiles.NARROWEST * tile, width)
+        for side, full, along in ((height, high, laid.rows), (width, wide, laid.columns)):
             assert along[0].start == 0
             assert along[-1].end == along[-1].until == side
-            assert {each.end - each.start for each in along} == {min(tile, side)}
-            assert all(a.end - b.start >= overlap * tile - 1e-6 for a, b in itertools.pairwise(along))
-            step = tile // 8 - math.ceil(round(tile // 8 * overlap, 6))
-            assert len(along) == 1 + max(math.ceil((side // 8 - tile // 8) / step), 0)
+            assert {each.end - each.start for each in along} == {full}
+            assert all(a.end - b.start >= overlap * full - 1e-6 for a, b in itertools.pairwise(along))
+            step = full // 8 - math.ceil(round(full // 8 * overlap, 6))
+            assert len(along) == 1 + max(math.ceil((side // 8 - full // 8) / step), 0)
             total = np.zeros(side)
             for each, weights in zip(along, tiles.weights(along), strict=True):
                 assert min(weights) >= 0

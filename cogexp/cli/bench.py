@@ -89,7 +89,10 @@ def _kept(folder: Path, words: list[str]) -> list[Bench]:
         )
     found = [one for file in folder.rglob(benches.FILE) if (one := benches.read(file.parent))]
     if not found:
-        raise SpecError(f"from must be a folder with measurements of bench, found none in {str(folder)!r}")
+        raise SpecError(
+            f"from must be a folder with measurements of bench, found none in {str(folder)!r}; "
+            "nearest: from=outputs/bench"
+        )
     return sorted(found, key=lambda one: one.started)
 
 

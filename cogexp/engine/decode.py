@@ -3,7 +3,7 @@
 diffusers decodes two latent frames at a time but concatenates the whole clip on the device before anyone
 sees a frame. Here, untiled, each group of frames leaves as soon as it is decoded; tiled, the decoded tiles
 wait in main memory. The causal convolutions' caches are handed on as there, so the numbers are the same,
-with diffusers' own decoder and with the lean one. Tiles of full size (`vae_tiling=edge`) are our own.
+with diffusers' own decoder and with the lean one. Tiles of one size (`vae_tiling=edge`) are our own.
 Shapes: z (1, c, t, h, w) latents; frames (n, h*8, w*8, 3) uint8.
 """
 
@@ -134,7 +134,7 @@ def _tiled(vae: AutoencoderKLCogVideoX, z: Tensor, laid: Layout, lean: bool) -> 
 
 
 def _edge(vae: AutoencoderKLCogVideoX, z: Tensor, laid: Layout, lean: bool) -> Iterator[Tensor]:
-    """Tiles of full size, each added with its weights to a clip in main memory, in float32."""
+    """Tiles of one size, each added with its weights to a clip in main memory, in float32."""
     groups = frame_groups(z.shape[2], vae.num_latent_frames_batch_size)
     height, width = (SCALE * side for side in z.shape[-2:])
     clips: list[Tensor] = []

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from cogexp import tiles
 from cogexp.engine import attention, cast, lean_vae, offload, quantize
 from cogexp.engine.probe import OptimizationError, took_hold
 from cogexp.spec import OptimizationSpec, RunSpec
@@ -103,12 +104,15 @@ def set_tiling(vae: Any, tiling: bool | str) -> None:
 
 
 def optimization_notes(spec: RunSpec, device: str) -> dict[str, str]:
-    """Flags that cannot take hold on this device or this job, with the reason, and how lean_vae stands."""
-    flags, notes = spec.optimization, {}
+    """Flags that cannot take hold on this device or job, with the reason; how lean_vae and tiles stand."""
+    flags, size, notes = spec.optimization, spec.resolution, {}
     if device == "cpu" and flags.offload != "none":
         notes["optimization.offload"] = f"{flags.offload}: no effect on a CPU, everything is there already"
     if flags.lean_vae:
         notes["optimization.lean_vae"] = lean_vae.standing()
+    if flags.vae_tiling:
+        laid = tiles.layout(flags.vae_tiling, size.height, size.width)
+        notes["optimization.vae_tiling"] = laid.said
     if flags.vae_slicing:
         notes["optimization.vae_slicing"] = "no effect: one clip at a time is decoded anyway"
     if flags.split_cfg and spec.sampler.guidance <= 1:

@@ -19,8 +19,8 @@ _DEFAULT_TILES = (
 )
 _EDGE_TILES = (
     "Tiles of the decoder (optimization.vae_tiling=edge)",
-    "Untiled decoding has no seams. Edge-aligned tiles all have full size and are blended over all that they "
-    "share with their neighbours: no part of the picture comes from a thin tile.",
+    "Untiled decoding has no seams. Edge-aligned tiles all have one size, the frame's whole height where "
+    "they can, and are blended over all that they share with their neighbours: none is thin.",
 )
 GUTTER = 72  # room for row labels left of a plot
 BETWEEN = 56

@@ -12,10 +12,13 @@ from cogexp.tiles import SCALE, Tile
 
 __all__ = ["Tile", "TileMap", "tile_map"]
 
+MANY = 6  # tiles of one size that are not worth a list
+
 
 @dataclass(frozen=True, kw_only=True)
 class TileMap:
-    """Tiles at a size: down the rows and across the columns. `edge`: of full size only."""
+    """Tiles at a size: down the rows and across the columns; `full` is the size of a full one in latents.
+    `edge`: of that size only."""
 
     rows: tuple[Tile, ...]
     columns: tuple[Tile, ...]
@@ -50,9 +53,10 @@ def tile_map(spec: RunSpec) -> TileMap:
     from cogexp.engine.decode import grid_of  # diffusers: not before there is something to inspect
 
     grid = grid_of(build_meta("vae", spec))
-    edge = spec.optimization.vae_tiling == "edge"
-    laid = tiles.layout("edge" if edge else True, spec.resolution.height, spec.resolution.width, grid)
-    full = (grid.tile[0] // SCALE, grid.tile[1] // SCALE)
+    edge, size = spec.optimization.vae_tiling == "edge", spec.resolution
+    laid = tiles.layout("edge" if edge else True, size.height, size.width, grid)
+    high, wide = tiles.edge_tile(size.height, size.width, grid) if edge else grid.tile
+    full = (high // SCALE, wide // SCALE)
     return TileMap(rows=laid.rows, columns=laid.columns, full=full, edge=edge)
 
 
@@ -60,6 +64,10 @@ def _axis_line(name: str, tiles: tuple[Tile, ...], full: int) -> str:
     """'rows: 0-199 one tile, 200-239 blended, 240-287 only the last tile (it sees 11 of 30 latent rows)'."""
     if len(tiles) == 1:
         return f"{name}: one tile, nothing meets"
+    if len(tiles) > MANY and all(tile.latents == full for tile in tiles):
+        shared = [tile.alone - tile.blend for tile in tiles[1:]]
+        size = tiles[0].end - tiles[0].start
+        return f"{name}: {len(tiles)} tiles of {size} px, blended over {min(shared)} to {max(shared)} px"
     parts = [f"0-{tiles[0].until - 1} one tile"]
     for tile in tiles[1:]:
         which = "last" if tile is tiles[-1] else "next"

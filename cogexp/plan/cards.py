@@ -126,7 +126,7 @@ def of_size(memory_gib: float) -> Card:
         SpecError: no memory that a GPU has.
     """
     if not 1 <= memory_gib <= 1024:
-        nearest = 4 if memory_gib < 1 else 1024
+        nearest = 1 if memory_gib < 1 else 1024
         raise SpecError(f"gpu must be from 1GB to 1024GB, got {memory_gib:g}GB; nearest: {nearest}GB")
     like = min(CARDS.values(), key=lambda card: (abs(card.memory_gib - memory_gib), -card.tflops))
     name = f"{memory_gib:g} GiB (as fast as {like.name})"

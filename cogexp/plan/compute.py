@@ -73,7 +73,10 @@ def tile_overhead(tiling: bool | str, width: int, height: int) -> float:
 
 
 def tflop(spec: RunSpec, variant: Variant) -> dict[str, float]:
-    """TFLOP of a run by stage (encode, denoise, decode); upscaling is not counted."""
+    """TFLOP of a run by stage (encode, denoise, decode); upscaling is not counted.
+
+    What tiles have in common is decoded as often as there are tiles that have it.
+    """
     size = spec.resolution
     batch = prompts(spec)
     count = tokens(variant, size.width, size.height, size.frames)
@@ -81,5 +84,6 @@ def tflop(spec: RunSpec, variant: Variant) -> dict[str, float]:
     return {
         "encode": 0.0 if variant.embedded else T5_TFLOP * batch,
         "denoise": step * spec.sampler.steps,
-        "decode": decode_tflop(variant, size.width, size.height, size.frames),
+        "decode": decode_tflop(variant, size.width, size.height, size.frames)
+        * tile_overhead(spec.optimization.vae_tiling, size.width, size.height),
     }

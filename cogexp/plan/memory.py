@@ -40,6 +40,9 @@ CACHED_OUTPUTS = {"none": 0, "pab": 1, "fastercache": 2, "firstblock": 0.1, "tay
 RESERVED = {"encode": 1.2, "denoise": 1.8, "decode": 1.6, "upscale": 1.2}
 RESERVED_LEAN = 1.9
 RESERVED_SEQUENTIAL = 1.2
+# Resident memory of the process before there are weights: measured on a CPU (tests/plan/test_weights.py), an
+# estimate with CUDA's libraries.
+LIBRARIES_CPU_GIB, LIBRARIES_GPU_GIB = 1.0, 3.0
 # Elements a native pixel of one frame at scale 4, in float16, and parameters: estimates.
 UPSCALERS = {
     "esrgan": (450, 620_000),
@@ -183,16 +186,17 @@ def disk_gib(variant: Variant) -> float:
 
 
 def host_gib(spec: RunSpec, variant: Variant, device: str) -> float:
-    """Main memory: 3 GiB for the libraries, and the weights that wait there (without offload: one part while
-    it loads; on a CPU all of them and the largest activations)."""
+    """Main memory: the libraries, and the weights that wait there (without offload: one part while it loads;
+    on a CPU all of them and the largest activations)."""
     held = weights(spec, variant)
     if device == "cpu":
         activations = max(stage.activations_gib for stage in stages(spec, variant).values())
-        return 3 + sum(held.values()) + activations
+        return LIBRARIES_CPU_GIB + sum(held.values()) + activations
     if spec.optimization.offload == "text":
-        return 3 + held["text_encoder"] + held["transformer"]  # one waits while the other one loads
+        # One waits while the other one loads.
+        return LIBRARIES_GPU_GIB + held["text_encoder"] + held["transformer"]
     one_at_a_time = spec.optimization.offload in ("none", "group-disk")
-    return 3 + (max(held.values()) if one_at_a_time else sum(held.values()))
+    return LIBRARIES_GPU_GIB + (max(held.values()) if one_at_a_time else sum(held.values()))
 
 
 def plain_peak_gib(variant: Variant, width: int, height: int, frames: int) -> float:

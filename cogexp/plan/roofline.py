@@ -45,7 +45,6 @@ def seconds(spec: RunSpec, variant: Variant, card: Card) -> dict[str, float]:
     if narrow:
         step += read_bytes / card.memory_gbps / 1e9
     decode = work["decode"] / throughput / DECODE_EFFICIENCY
-    decode *= compute.tile_overhead(flags.vae_tiling, size.width, size.height)
     found = {"encode": work["encode"] / throughput, "denoise": step * spec.sampler.steps, "decode": decode}
     passes = {
         "encode": compute.prompts(spec),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from cogexp.inspect.modules import build_meta
 from cogexp.inspect.positions import positions
 from cogexp.inspect.tiles import Tile, tile_map
+from cogexp.spec import OptimizationSpec
 from tests.inspect.test_shapes import spec_of
 
 
@@ -83,6 +85,18 @@ def test_one_tile_when_it_covers_the_picture() -> None:
     found = tile_map(spec_of("nano", 256, 144))
     assert len(found.rows) == len(found.columns) == 1
     assert found.describe()[0] == "rows: one tile, nothing meets"
+
+
+def test_edge_tiles_have_no_thin_one() -> None:
+    spec = spec_of("cogvideox-5b", 512, 288)
+    edge = OptimizationSpec(vae_tiling="edge")
+    found = tile_map(replace(spec, optimization=edge))
+    assert found.describe() == [
+        "rows: one tile, nothing meets",
+        "columns: 0-215 one tile, 216-295 blended, 296-511 only the last tile",
+    ]
+    large = tile_map(replace(spec_of("cogvideox-1.5-5b", 1360, 768), optimization=edge))
+    assert large.describe()[1] == "columns: 16 tiles of 112 px, blended over 24 to 32 px"
 
 
 class _ShowsItsTile(torch.nn.Module):

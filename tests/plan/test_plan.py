@@ -99,8 +99,13 @@ def test_tile_overhead() -> None:
     """512x288 in default tiles: columns 0-359 and 288-511, rows 0-239 and 200-287."""
     expected = (360 + 224) / 512 * (240 + 88) / 288
     assert compute.tile_overhead(True, 512, 288) == pytest.approx(expected)
-    assert compute.tile_overhead("edge", 512, 288) == pytest.approx(2 * 360 / 512 * 2 * 240 / 288)
+    assert compute.tile_overhead("edge", 512, 288) == pytest.approx(2 * 296 / 512)
     assert compute.tile_overhead(False, 512, 288) == 1
+    whole, tiled = (
+        compute.tflop(spec_of("cogvideox-5b", SMALL, vae_tiling=how), VARIANTS["cogvideox-5b"])
+        for how in (False, True)
+    )
+    assert tiled == {**whole, "decode": pytest.approx(expected * whole["decode"])}
 
 
 def test_the_embedded_models_parts() -> None:
@@ -139,7 +144,7 @@ def test_cards(text: str, gib: float, like: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [("H1O0", "nearest: H100"), ("0GB", "nearest: 4GB"), ("9999GB", "1024GB"), ("a fast one", "nearest:")],
+    [("H1O0", "nearest: H100"), ("0GB", "nearest: 1GB"), ("9999GB", "1024GB"), ("a fast one", "nearest:")],
 )
 def test_a_card_that_is_none(text: str, named: str) -> None:
     with pytest.raises(SpecError, match="gpu must be") as refused:

@@ -173,3 +173,5 @@ def test_every_suggestion_takes_hold_on_the_embedded_model() -> None:
         assert ("optimization.layerwise_cast" in notes) == (flags.get("layerwise_cast") == "fp8")
         said = optimize.optimization_notes(chosen, "cpu")
         assert ("optimization.offload" in said) == ("offload" in flags)
+        tiled = said.get("optimization.vae_tiling", "")
+        assert (tiled == "2 tiles of 296x288 px at most") == (flags.get("vae_tiling") == "edge")

@@ -116,3 +116,15 @@ def test_small_cards_are_served() -> None:
         assert found
         assert not found[-1].changes_pixels or len(found) > 1
         assert any(not one.changes_pixels for one in found)
+
+
+@pytest.mark.parametrize(
+    ("size", "gib"), [((64, 64), (0.99, 0.99)), ((256, 144), (1.11, 1.28)), ((512, 288), (1.50, 1.78))]
+)
+def test_main_memory_on_a_cpu(size: tuple[int, int], gib: tuple[float, float]) -> None:
+    """Largest resident memory of the embedded model's runs, least and most of 1, 19 and 18 (nine frames,
+    torch 2.14, Linux, 2026-11-27)."""
+    config = {"model": {"name": "nano"}, "device": "cpu", "prompt": {"text": "two wolves"}}
+    spec = build({**config, "resolution": {"width": size[0], "height": size[1]}}).spec
+    planned = memory.host_gib(spec, catalog.VARIANTS["nano"], "cpu")
+    assert 0.9 * gib[0] <= planned <= 1.1 * gib[1]
