@@ -68,13 +68,13 @@ def _word(
     by_group = np.stack(
         [np.stack([_mean(found, column, (s,), group)[middle] for s in found.steps]) for group in groups]
     )
-    values = np.concatenate([by_step.ravel(), by_group.ravel()])
-    low, high = float(values.min()), float(np.percentile(values, TOP))
+    # A scale a side: one group of blocks can hold many times the mean of all.
+    (low, high), (least, most) = _ends(by_step), _ends(by_group)
     left = np.stack(
         [np.stack([overlay(frames[i], row[i], low, high) for i in range(len(moments))]) for row in by_step]
     )
     under = kit.resized(found.frames[found.shown_frame(middle)], size, smooth=True)
-    right = np.stack([np.stack([overlay(under, heat, low, high) for heat in row]) for row in by_group])
+    right = np.stack([np.stack([overlay(under, heat, least, most) for heat in row]) for row in by_group])
     steps = [f"step {step + 1}" for step in found.steps]
     widths = _share_width(left.shape[1], right.shape[1])
     tall = [kit.tiles_height(w, t.shape[:4]) for w, t in zip(widths, (left, right), strict=True)]
@@ -85,17 +85,25 @@ def _word(
         columns=[f"frame {found.shown_frame(t)}" for t in moments],
     )  # fmt: skip
     kit.show_tiles(
-        made, right, (1.95 + widths[0], 0.5, widths[1]), rows=[_group_name(group) for group in groups],
+        made, right, (2.9 + widths[0], 0.5, widths[1]), rows=[_group_name(group) for group in groups],
         columns=steps, title=f"groups of blocks, frame {found.shown_frame(middle)}",
     )  # fmt: skip
-    kit.colour_bar(
-        made, (12.05, 0.5, 0.12, max(tall)), low=100 * low, high=100 * high, colours=COLOURS,
-        label=f"share of a patch's attention, % (ends at {TOP:g} % of the patches)",
-    )  # fmt: skip
+    for at, height, ends, label in (
+        (0.95 + widths[0], tall[0], (low, high), "% of a patch's attention"),
+        (3.0 + sum(widths), tall[1], (least, most), f"% of a patch's attention (to {TOP:g} % of the patches)"),
+    ):
+        kit.colour_bar(
+            made, (at, 0.5, 0.12, height), low=100 * ends[0], high=100 * ends[1], colours=COLOURS, label=label
+        )
     return kit.save(
         made, folder, f"attention-{column:02d}-{kit.slug(word)}.png", section=SECTION, title=word,
         caption=_caption(found, column),
     )  # fmt: skip
+
+
+def _ends(heat: np.ndarray) -> tuple[float, float]:
+    """Where the colours begin and end."""
+    return float(heat.min()), float(np.percentile(heat, TOP))
 
 
 def written(found: Activations, column: int) -> str:
@@ -106,7 +114,7 @@ def written(found: Activations, column: int) -> str:
 
 def _share_width(left: int, right: int) -> tuple[float, float]:
     """Inches for two groups of tiles, so that their tiles are alike."""
-    each = (11.8 - 1.95) / (left + right)
+    each = (12.2 - 2.9) / (left + right)
     return each * left, each * right
 
 
