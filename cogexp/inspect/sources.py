@@ -65,8 +65,8 @@ class EngineSource:
 
     @classmethod
     def of(cls, spec: RunSpec, device: str) -> EngineSource:
-        """The stages of `spec`, decoded lean where that is possible: the same bits and layers, sooner and with
-        less memory."""
+        """The stages of `spec`, decoded lean where that is possible: the same bits and layers, sooner and
+        with less memory."""
         return cls(spec=replace(spec, optimization=replace(spec.optimization, lean_vae=True)), device=device)
 
     @property

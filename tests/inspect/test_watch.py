@@ -81,7 +81,7 @@ def test_hooks_are_gone_after_an_exception_inside_the_model(part: str) -> None:
     contexts = {
         "text_encoder": lambda: text_layers(module, lambda layer, call, states: None),
         "transformer": lambda: transformer_blocks(
-            module, prompt=torch.zeros(1, 48, 192), columns=[[0]], blocks=(0, 3), steps=(0,)
+            module, prompt=torch.zeros(1, 48, 192), weights=torch.ones(48, 1), blocks=(0, 3), steps=(0,)
         ),
         "vae": lambda: vae_layers(module.decoder, widest=8, count=2),
     }

@@ -9,7 +9,7 @@ import numpy as np
 from cogexp.inspect.draw import kit
 from cogexp.inspect.draw.kit import Picture
 from cogexp.inspect.reduce import Maps
-from cogexp.inspect.watched import Activations
+from cogexp.inspect.seen import Activations
 
 SECTIONS = {"encoder": "VAE encoder", "decoder": "VAE decoder"}
 TILE = 190
