@@ -77,12 +77,12 @@ def _word(
         columns=steps, title=f"groups of blocks, frame {found.shown_frame(middle)}",
     )  # fmt: skip
     for at, height, ends, label in (
-        (0.95 + widths[0], tall[0], (low, high), "% of what is read of the text"),
+        (0.95 + widths[0], tall[0], (low, high), "% of what is read, from the mean"),
         (
             3.0 + sum(widths),
             tall[1],
             (least, most),
-            f"% of what is read of the text (to {heat.TOP:g} % of the patches)",
+            "% of what is read of the text, from the mean",
         ),
     ):
         kit.colour_bar(
@@ -137,11 +137,11 @@ def _overview(found: Activations, folder: Path) -> Picture:
     """Every word over the middle frame, averaged over steps and blocks, each on its own scale."""
     middle, count = heat.middle_frame(found), len(found.prompt.words)
     maps = [100 * _mean(found, column, found.steps, found.blocks)[middle] for column in range(count)]
-    labels = [f"{heat.written(found, column)}, %" for column in range(count)]
+    labels = [heat.written(found, column) for column in range(count)]
     return kit.save(
-        heat.over_middle(found, maps, labels, zero=False), folder, "attention-overview.png",
+        heat.over_middle(found, maps, labels, unit=" %"), folder, "attention-overview.png",
         section=heat.SECTION, title="Where each word is read", words=" ".join(found.columns),
         caption="Of what a patch reads from the text (its attention to all text tokens, each divided among "
         f"the words that wrote it), the share of the word, at frame {found.shown_frame(middle)}, averaged "
-        "over the watched steps and blocks. Each word has its own scale, written above it.",
+        "over the watched steps and blocks. Each word has its own scale from its mean, written above it.",
     )  # fmt: skip

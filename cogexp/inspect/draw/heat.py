@@ -38,8 +38,8 @@ def overlay(frame: np.ndarray, heat: np.ndarray, low: float, high: float) -> np.
 
 
 def ends(heat: np.ndarray) -> tuple[float, float]:
-    """Where the colours begin and end."""
-    return float(heat.min()), float(np.percentile(heat, TOP))
+    """Where the colours begin and end: what is above the mean glows."""
+    return float(heat.mean()), float(np.percentile(heat, TOP))
 
 
 def written(found: Activations, column: int) -> str:
@@ -53,8 +53,15 @@ def middle_frame(found: Activations) -> int:
     return int(found.passes.grid[0] // 2)
 
 
-def over_middle(found: Activations, maps: Sequence[np.ndarray], labels: Sequence[str], *, zero: bool) -> Any:
-    """A figure of maps (h, w) over the middle frame, each on a scale of its own (from 0, or from its least).
+def over_middle(
+    found: Activations,
+    maps: Sequence[np.ndarray],
+    labels: Sequence[str],
+    *,
+    zero: bool = False,
+    unit: str = "",
+) -> Any:
+    """A figure of maps (h, w) over the middle frame, each on a scale of its own (from its mean, or from 0).
 
     The ends of the scale are written behind the label.
     """
@@ -65,7 +72,7 @@ def over_middle(found: Activations, maps: Sequence[np.ndarray], labels: Sequence
         low, high = ends(heat)
         low = 0.0 if zero else low
         tiles.append(overlay(under, heat, low, high))
-        names.append(f"{label}   {kit.number(low)} to {kit.number(high)}")
+        names.append(f"{label}: {kit.number(low)} to {kit.number(high)}{unit}")
     columns = min(PER_ROW, len(tiles))
     width = (kit.WIDTH - 0.6) * columns / PER_ROW
     made = kit.figure(kit.WIDTH, kit.labelled_height(width, size, len(tiles), columns) + 0.5)

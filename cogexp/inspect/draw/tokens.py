@@ -74,14 +74,14 @@ def _own(found: Activations, folder: Path) -> Picture:
     middle = heat.middle_frame(found)
     count = len(found.prompt.words)
     mean = np.mean([found.maps(s, b)[:count, middle] for s in found.steps for b in found.blocks], axis=0)
-    labels = [f"{heat.written(found, column)}, %" for column in range(count)]
-    made = heat.over_middle(found, 100 * mean, labels, zero=False)
+    labels = [heat.written(found, column) for column in range(count)]
+    made = heat.over_middle(found, 100 * mean, labels, unit=" %")
     return kit.save(
         made, folder, "attention-tokens.png", section=heat.SECTION, title="Attention to a word's own token",
         words=" ".join(found.columns),
         caption="Share of each patch's attention that goes to the word's own token, at frame "
-        f"{found.shown_frame(middle)}, averaged over the watched steps and blocks, each on its own scale. "
-        "The token may hold other words than its own.",
+        f"{found.shown_frame(middle)}, averaged over the watched steps and blocks, each on its own scale "
+        "from its mean. The token may hold other words than its own.",
     )  # fmt: skip
 
 
