@@ -173,10 +173,6 @@ def make_atlas(
     except VideoError as error:
         raise SpecError(f"video: {error}") from None
     source = EngineSource.of(spec, device)
-    if spec.optimization.lean_vae:
-        progress.say(
-            "lean_vae: decoded by diffusers' own decoder, whose layers can be watched; the same bits"
-        )
     with progress.stage("load", None):
         for name in ("tokenizer", "text_encoder", "transformer", "vae"):
             with source.parts(name):

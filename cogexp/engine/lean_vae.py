@@ -65,15 +65,16 @@ class LeanDecoder:
         if self._vae.post_quant_conv is not None:
             z = self._vae.post_quant_conv(z)
         decoder, self._last = self._vae.decoder, last
-        box = [self._causal(decoder.conv_in, [z])]
+        box = [_shown(decoder.conv_in, self._causal(decoder.conv_in, [z]))]
         for resnet in decoder.mid_block.resnets:
-            box = [self._resnet(resnet, box, z)]
+            box = [_shown(resnet, self._resnet(resnet, box, z))]
         for block in decoder.up_blocks:
             for resnet in block.resnets:
-                box = [self._resnet(resnet, box, z)]
+                box = [_shown(resnet, self._resnet(resnet, box, z))]
             for upsampler in block.upsamplers or ():
-                box = [_upsample(upsampler, box)]
-        return self._causal(decoder.conv_out, [_activated(decoder.norm_out, box, z)])
+                box = [_shown(upsampler, _upsample(upsampler, box))]
+        made = self._causal(decoder.conv_out, [_activated(decoder.norm_out, box, z)])
+        return _shown(decoder.conv_out, made)
 
     def _resnet(self, block: Any, box: Box, z: Tensor) -> Tensor:
         """Two halves of norm, SiLU and convolution, and the input around them."""
@@ -103,6 +104,13 @@ class LeanDecoder:
             if not self._last:
                 self._kept[convolution] = frames[:, :, -reach:].clone()
         return _convolve(convolution.conv, frames)
+
+
+def _shown(module: nn.Module, output: Tensor) -> Tensor:
+    """`output`, after whoever watches `module` has seen it: taken apart, it never runs its own forward."""
+    for watches in tuple(module._forward_hooks.values()):
+        watches(module, (), output)
+    return output
 
 
 def _convolve(convolution: Any, frames: Tensor) -> Tensor:
@@ -145,7 +153,7 @@ def _activated(norm: Any, box: Box, z: Tensor) -> Tensor:
             enlarged = _enlarged(z, normed.shape[2:])
             for convolution, apply in both:
                 apply(normed, convolution(enlarged))
-    return F.silu(normed, inplace=True)
+    return F.silu(_shown(norm, normed), inplace=True)
 
 
 def _before(convolution: Any, z: Tensor, copies: int) -> Tensor:

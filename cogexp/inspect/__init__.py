@@ -10,8 +10,9 @@ from cogexp.inspect.shapes import shapes
 if TYPE_CHECKING:
     from cogexp.inspect.atlas import Atlas, write_atlas
     from cogexp.inspect.measured import Measured, measure
+    from cogexp.inspect.seen import Activations
     from cogexp.inspect.sources import EngineSource, PipelineSource
-    from cogexp.inspect.watched import Activations, activations, observe
+    from cogexp.inspect.watched import activations, observe
 
 __all__ = [
     "PARTS",
@@ -30,7 +31,7 @@ __all__ = [
 
 # Where the names lie that need torch and diffusers: tables and refusals must not wait for those.
 _LATER = {
-    "Activations": "watched",
+    "Activations": "seen",
     "activations": "watched",
     "observe": "watched",
     "Measured": "measured",

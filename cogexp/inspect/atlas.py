@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from cogexp.inspect.draw import attention, blocks, effects, measured, text, vae
+from cogexp.inspect.draw import attention, blocks, effects, heat, measured, text, tokens, vae
 from cogexp.inspect.draw.kit import Picture
 from cogexp.inspect.measured import Measured
+from cogexp.inspect.seen import Activations
 from cogexp.inspect.tables import Table
-from cogexp.inspect.watched import Activations
 from cogexp.terminal import Progress, Silent
 from cogexp.video import Writer
 from cogexp.whole import write_whole
@@ -31,10 +31,10 @@ ABOUT = {
     "sentence of each plot is made of its numbers.",
     text.SECTION: "The prompt's tokens in every layer. Rows are tokens as the tokenizer cut them; the last"
     " row is the first token of padding, which the model attends to as well.",
-    attention.SECTION: "How much of the attention of each video patch goes to a word, averaged over the"
-    " heads, in the pass with the prompt; exact shares of the softmax over all text and video tokens. After"
-    " the text encoder a word's token may hold what other words say: what a word does to the picture is seen"
-    " where leaving it out changes it.",
+    heat.SECTION: "What each video patch reads of each word through attention (exact shares of the softmax"
+    " over all text and video tokens, averaged over the heads, in the pass with the prompt), and what each"
+    " word changes. The text encoder writes a word into many tokens, so a token counts for the words by how"
+    " far it moves without each of them.",
     blocks.SECTION: "The video tokens after each watched block, on their grid of patches.",
     vae.SECTIONS["encoder"]: "The layers of the encoder, shown the clip (or the video that was given).",
     vae.SECTIONS["decoder"]: "The layers of the decoder while the clip was made: its first group of frames.",
@@ -77,12 +77,14 @@ def write_atlas(
     for old in pictures.glob("*.png"):
         if old.name not in {picture.file for picture in extra}:
             old.unlink()  # of an earlier prompt of the same setting
-    kinds = (text, effects, attention, blocks, vae)
+    kinds = (
+        text.draw, attention.draw, effects.draw, tokens.draw, attention.draw_words, blocks.draw, vae.draw,
+    )  # fmt: skip
     with progress.stage("draw", len(kinds) + 1) as advance:
         drawn += measured.draw(layers, pictures) if layers else []
         for done, kind in enumerate(kinds, 1):
             advance(done)
-            drawn += kind.draw(found, pictures)
+            drawn += kind(found, pictures)
         advance(len(kinds) + 1)
     with Writer(folder / "clip.mp4", fps) as file:
         file.write(found.frames)
@@ -105,13 +107,17 @@ def numbers(found: Activations, layers: Measured | None) -> dict[str, Any]:
         "attention": {
             "columns": list(found.columns),
             "mean": [
-                {
-                    "step": step + 1,
-                    "block": block,
-                    "shares": [float(f"{value:.6g}") for value in found.maps(step, block).mean((1, 2, 3))],
-                }
+                {"step": step + 1, "block": block, "shares": _rounded(found.maps(step, block))}
                 for step, block in watched
             ],
+        },
+        "readings": {
+            "words": [word.text for word in found.prompt.words],
+            "mean": [
+                {"step": step + 1, "block": block, "shares": _rounded(found.readings(step, block))}
+                for step, block in watched
+            ],
+            "influence": [[round(float(share), 4) for share in row] for row in found.influence],
         },
         "effects": _effects(found),
         "norms": [
@@ -130,8 +136,12 @@ def _effects(found: Activations) -> dict[str, Any] | None:
     """Mean change of the prediction without each word."""
     if found.effects is None:
         return None
-    mean = [float(f"{value:.6g}") for value in found.effects.mean((1, 2, 3))]
-    return {"step": found.effect_step + 1, "mean": mean}
+    return {"step": found.effect_step + 1, "mean": _rounded(found.effects)}
+
+
+def _rounded(maps: np.ndarray) -> list[float]:
+    """The mean of each of (n, f, h, w) to six digits."""
+    return [float(f"{value:.6g}") for value in maps.mean((1, 2, 3))]
 
 
 def _render(

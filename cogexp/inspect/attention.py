@@ -2,7 +2,8 @@
 
 Attention is a weighted mean of values, so attention over values that are 1 at a word's tokens and 0 elsewhere
 is the softmax mass on that word: the library's fused kernel computes it with the exact denominator over all
-text and video tokens, and keeps no row of scores. Shapes: H heads, N tokens (text first), d numbers a head.
+text and video tokens, and keeps no row of scores. So it does where a token counts for several words in part.
+Shapes: H heads, N tokens (text first), d numbers a head.
 """
 
 from __future__ import annotations
@@ -26,28 +27,28 @@ FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.
 def word_mass(
     query: Tensor,
     key: Tensor,
-    columns: Sequence[Sequence[int]],
+    weights: Tensor,
     *,
     text: int,
     rotary: tuple[Tensor, Tensor] | None = None,
     budget: int = BUDGET,
 ) -> Tensor:
-    """Mean over the heads of the attention that each video token pays to each group of key tokens.
+    """Mean over the heads of the attention that each video token pays to each column of key tokens.
 
     Args:
         query, key: (H, N, d) after the norms and before rotary positions, which are applied here to copies.
-        columns: groups of key indices; a group's mass is the sum over its tokens.
+        weights: (n, columns) how much of each of the first n key tokens counts for a column, 0..1.
         text: how many of the N tokens are text; they come first and have no rotary positions.
         rotary: cos and sin, each (N - text, d), or None.
         budget: bytes; more heads and rows are taken at once the larger it is.
 
     Returns:
-        (N - text, len(columns)) float32 on the same device; each in 0..1.
+        (N - text, columns) float32 on the same device; each in 0..1.
     """
     heads, tokens, width = key.shape
     video = tokens - text
-    mass = torch.zeros(video, len(columns), device=query.device)
-    values = _indicators(columns, tokens, width, query)
+    mass = torch.zeros(video, weights.shape[1], device=query.device)
+    values = _values(weights, tokens, width, query)
     at_once = max(1, budget // (tokens * width * (3 * query.element_size() + 16)))
     for first in range(0, heads, at_once):
         some = slice(first, min(first + at_once, heads))
@@ -74,13 +75,20 @@ def _add(
             mass[rows, part] += weighted[0, ..., : part.stop - part.start].float().sum(0)
 
 
-def _indicators(columns: Sequence[Sequence[int]], tokens: int, width: int, like: Tensor) -> list[Tensor]:
-    """Values (tokens, width) that are 1 where a column's tokens are; as many as the columns need."""
+def indicators(groups: Sequence[Sequence[int]], tokens: int) -> Tensor:
+    """(tokens, groups) float32: 1 at the tokens of each group."""
+    made = torch.zeros(tokens, len(groups))
+    for column, group in enumerate(groups):
+        made[list(group), column] = 1
+    return made
+
+
+def _values(weights: Tensor, tokens: int, width: int, like: Tensor) -> list[Tensor]:
+    """Values (tokens, width) with the weights, 0 for all other tokens; as many as the columns need."""
     found = []
-    for first in range(0, max(len(columns), 1), width):
+    for part in weights.to(like).split(width, dim=1):
         value = torch.zeros(tokens, width, device=like.device, dtype=like.dtype)
-        for column, group in enumerate(columns[first : first + width]):
-            value[list(group), column] = 1
+        value[: len(part), : part.shape[1]] = part
         found.append(value)
     return found
 

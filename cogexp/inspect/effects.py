@@ -1,8 +1,7 @@
 """Where the picture changes when a word is left out of the prompt.
 
-Attention tells which tokens a patch reads, and not which words: a text encoder writes what one word says
-into other tokens, too, the padding among them. So the prompt is encoded without the word, and one denoising
-pass is repeated on the same latents: a map of relevance (Mirzaei et al. 2023, "Watch Your Steps").
+Attention tells what a patch reads, and not what it makes of it. So one denoising pass is repeated on the
+same latents with the prompt without the word: a map of relevance (Mirzaei et al. 2023, "Watch Your Steps").
 """
 
 from __future__ import annotations
@@ -13,27 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-
-from cogexp.inspect.words import Prompt, Word
-
-
-@torch.no_grad()
-def encoded_without(tokenizer: Any, encoder: Any, prompt: Prompt) -> list[Tensor]:
-    """For each word the embeddings (1, L, d) of the prompt without it, padded to the same length."""
-    ids = tokenizer(
-        prompt.text, padding="max_length", max_length=prompt.length, truncation=True, add_special_tokens=True
-    ).input_ids
-    device = next(encoder.parameters()).device
-    return [
-        encoder(torch.tensor([without(ids, word, tokenizer.pad_token_id)], device=device))[0]
-        for word in prompt.words
-    ]
-
-
-def without(ids: Sequence[int], word: Word, padding: int) -> list[int]:
-    """The row of tokens when those of `word` are gone: the others move up, padding fills the end."""
-    kept = [token for index, token in enumerate(ids) if index not in word.tokens]
-    return [*kept, *[padding] * len(word.tokens)]
 
 
 @torch.no_grad()

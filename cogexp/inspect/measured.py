@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +89,8 @@ def measure(source: Source, *, prompts: int = PROMPTS, progress: Progress | None
     names, layers = _collect(source, suite, progress)
     grams = [measures.gram(layer.sample) for layer in layers]
     probes: dict[str, tuple[Accuracy, ...]] = {}
-    with progress.stage("measure layers", len(PROBES) * len(layers)) as advance:
+    # The matrices are small: threads of the BLAS cost more than they give, most of all on a busy machine.
+    with progress.stage("measure layers", len(PROBES) * len(layers)) as advance, _one_thread():
         for index, probe in enumerate(PROBES):
             found = []
             for done, layer in enumerate(layers, 1):
@@ -107,6 +109,14 @@ def measure(source: Source, *, prompts: int = PROMPTS, progress: Progress | None
         between=tuple(measures.mean_cosine(layer.sample) for layer in layers),
         probes=probes,
     )
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """NumPy's and SciPy's BLAS with one thread; scikit-learn brings the library that can set it."""
+    from threadpoolctl import threadpool_limits
+
+    limit: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
+    return limit
 
 
 def _interval(values: np.ndarray) -> Interval:

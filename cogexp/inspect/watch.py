@@ -132,7 +132,7 @@ def transformer_blocks(
     transformer: nn.Module,
     *,
     prompt: Tensor,
-    columns: Sequence[Sequence[int]],
+    weights: Tensor,
     blocks: Sequence[int],
     steps: Sequence[int],
     keep: Sequence[int] = (),
@@ -142,7 +142,7 @@ def transformer_blocks(
     Of the steps in `keep` the arguments are kept, so that the pass can be repeated.
 
     Queries and keys are read where their norms leave them, so it does not matter which processor and which
-    attention kernel runs. `columns` are groups of text tokens.
+    attention kernel runs. `weights` (L, columns): how much of each text token counts for a column.
     """
     found = Passes()
 
@@ -162,7 +162,7 @@ def transformer_blocks(
     for index in blocks:
         block = transformer.transformer_blocks[index]
         handles += _watch_block(block, index, found, set(steps))
-        handles += _watch_attention(block.attn1, index, found, set(steps), columns)
+        handles += _watch_attention(block.attn1, index, found, set(steps), weights)
     with _removed(handles):
         yield found
 
@@ -188,9 +188,7 @@ def _watch_block(block: nn.Module, index: int, found: Passes, steps: set[int]) -
     return [block.register_forward_hook(after)]
 
 
-def _watch_attention(
-    attn: nn.Module, index: int, found: Passes, steps: set[int], columns: Sequence[Sequence[int]]
-) -> Handles:
+def _watch_attention(attn: nn.Module, index: int, found: Passes, steps: set[int], weights: Tensor) -> Handles:
     """The query waits from its norm to the key's; both are read before rotary positions are put on them."""
     held: dict[str, Any] = {}
 
@@ -206,7 +204,7 @@ def _watch_attention(
     def key_made(_: nn.Module, __: Any, out: Tensor) -> None:
         if "query" in held:
             query, item = held.pop("query"), found.item
-            mass = word_mass(query[item], out[item], columns, text=held["text"], rotary=held["rotary"])
+            mass = word_mass(query[item], out[item], weights, text=held["text"], rotary=held["rotary"])
             found.attention[found.step, index] = mass.cpu().numpy()
 
     def ends(_: nn.Module, __: Any, ___: Any) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cogexp.inspect.effects import encoded_without, word_effects
+from cogexp.inspect.attention import indicators
+from cogexp.inspect.effects import word_effects
+from cogexp.inspect.influence import encoded_without, influence
 from cogexp.inspect.reduce import Maps
+from cogexp.inspect.seen import Activations, TextLayer
 from cogexp.inspect.sources import PipelineSource, Source
 from cogexp.inspect.watch import Passes, text_layer_names, text_layers, transformer_blocks, vae_layers
 from cogexp.inspect.words import Prompt, read_prompt
@@ -22,59 +24,6 @@ CHANNELS = 8  # maps shown of a VAE layer
 BLOCKS = 8  # transformer blocks watched unless others are asked for
 STEPS = 3
 VIDEO_FRAMES = 9  # one group of the VAE's encoder: 1 + 8 frames
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextLayer:
-    """States (tokens, d) float32 of the prompt's tokens; the last row is the first token of padding."""
-
-    name: str
-    states: np.ndarray
-
-
-@dataclass(frozen=True, kw_only=True)
-class Activations:
-    """What was seen. `passes` holds transformer views and attention by (step, block), steps from 0.
-
-    The columns of the attention are the words of the prompt, then the rest of its tokens (marks and the end),
-    then padding; what is missing to 1 goes to the video itself. `effects` (words, f, h, w) tell how far the
-    prediction of `effect_step` moves when a word is left out of the prompt, if that was asked for.
-    """
-
-    prompt: Prompt
-    text: tuple[TextLayer, ...]
-    passes: Passes
-    blocks: tuple[int, ...]
-    all_blocks: int
-    steps: tuple[int, ...]
-    all_steps: int
-    decoder: dict[str, Maps]
-    encoder: dict[str, Maps]
-    frames: np.ndarray
-    video: np.ndarray
-    latent_frames: int
-    patch_t: int
-    effects: np.ndarray | None = None
-    effect_step: int = 0
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the attention's columns."""
-        return (*(word.text for word in self.prompt.words), *REST)
-
-    def maps(self, step: int, block: int) -> np.ndarray:
-        """Attention of one step and block as (columns, f, h, w), each 0..1."""
-        mass = self.passes.attention[step, block]
-        return mass.T.reshape(-1, *self.passes.grid)
-
-    def shown_frame(self, index: int) -> int:
-        """The frame that patch row `index` in time ends with: latent frame k is made of frames 4k-3..4k."""
-        padded = self.passes.grid[0] * self.patch_t
-        latent = (index + 1) * self.patch_t - 1 - (padded - self.latent_frames)
-        return int(np.clip(4 * latent, 0, len(self.frames) - 1))
-
-
-REST = ("marks, end", "padding")
 
 
 def activations(
@@ -138,12 +87,13 @@ def observe(
     chosen = _chosen("steps", steps, source.steps, STEPS)
     middle = chosen[len(chosen) // 2]
     with progress.stage("encode", None):
-        prompt, text, embeddings = _text(source)
+        prompt, text, embeddings, variants = _text(source)
+        shares = influence(embeddings["prompt"], variants, prompt.words)
     with progress.stage("denoise", source.steps) as advance, source.parts("transformer") as (transformer,):
         watching = transformer_blocks(
             transformer,
             prompt=embeddings["prompt"],
-            columns=attention_columns(prompt),
+            weights=attention_weights(prompt, shares),
             blocks=blocks,
             steps=chosen,
             keep=(middle,) if effects else (),
@@ -156,7 +106,7 @@ def observe(
             f"no pass with the prompt was seen at (step, block) {missing[0]}: was the transformer compiled "
             "or its blocks skipped by a cache?"
         )
-    changes = _effects(source, prompt, passes, middle, progress) if effects else None
+    changes = _effects(source, variants, passes, middle, progress) if effects else None
     with (
         progress.stage("decode", None),
         source.parts("vae") as (vae,),
@@ -180,9 +130,15 @@ def observe(
         video=shown,
         latent_frames=(len(frames) - 1) // 4 + 1,
         patch_t=config.patch_size_t or 1,
+        influence=shares.numpy(),
         effects=changes,
         effect_step=middle,
     )
+
+
+def attention_weights(prompt: Prompt, shares: Tensor) -> Tensor:
+    """(L, columns) of `attention_columns`, then what each word wrote into all tokens."""
+    return torch.cat([indicators(attention_columns(prompt), prompt.length), shares.T], dim=1)
 
 
 def attention_columns(prompt: Prompt) -> list[list[int]]:
@@ -201,8 +157,8 @@ def _chosen(name: str, asked: Sequence[int] | None, total: int, default: int) ->
     return tuple(sorted(set(asked)))
 
 
-def _text(source: Source) -> tuple[Prompt, tuple[TextLayer, ...], dict[str, Tensor]]:
-    """The prompt's tokens, what every layer made of them, and the embeddings."""
+def _text(source: Source) -> tuple[Prompt, tuple[TextLayer, ...], dict[str, Tensor], list[Tensor]]:
+    """The prompt's tokens, what every layer made of them, the embeddings, and those without each word."""
     with source.parts("tokenizer", "text_encoder") as (tokenizer, encoder):
         prompt = read_prompt(tokenizer, source.prompt, source.text_length)
         shown = min(len(prompt.tokens) + 1, source.text_length)
@@ -214,16 +170,18 @@ def _text(source: Source) -> tuple[Prompt, tuple[TextLayer, ...], dict[str, Tens
 
         with text_layers(encoder, seen):
             embeddings = source.encode()
-    return prompt, tuple(TextLayer(name=names[i], states=kept[i]) for i in sorted(kept)), embeddings
+    with source.parts("tokenizer", "text_encoder") as (tokenizer, encoder):  # encoding may have moved them
+        variants = encoded_without(tokenizer, encoder, prompt)
+    layers = tuple(TextLayer(name=names[i], states=kept[i]) for i in sorted(kept))
+    return prompt, layers, embeddings, variants
 
 
-def _effects(source: Source, prompt: Prompt, passes: Passes, step: int, progress: Progress) -> np.ndarray:
+def _effects(
+    source: Source, variants: Sequence[Tensor], passes: Passes, step: int, progress: Progress
+) -> np.ndarray:
     """(words, f, h, w) of one step; its inputs are let go afterwards."""
-    with progress.stage("leave out words", None):
-        with source.parts("tokenizer", "text_encoder") as (tokenizer, encoder):
-            variants = encoded_without(tokenizer, encoder, prompt)
-        with source.parts("transformer") as (transformer,):
-            return word_effects(transformer, passes.inputs.pop(step), variants, passes.grid)
+    with progress.stage("leave out words", None), source.parts("transformer") as (transformer,):
+        return word_effects(transformer, passes.inputs.pop(step), variants, passes.grid)
 
 
 @torch.no_grad()

@@ -6,11 +6,12 @@ import time
 from dataclasses import replace
 
 import pytest
+import torch
 
 from cogexp.engine import generate
 from cogexp.inspect import EngineSource
 from cogexp.inspect.watch import transformer_blocks
-from cogexp.inspect.watched import attention_columns
+from cogexp.inspect.watched import attention_weights
 from cogexp.inspect.words import read_prompt
 from cogexp.nano import weights
 from cogexp.spec import RunSpec
@@ -23,13 +24,12 @@ def cpu_seconds(spec: RunSpec, *, watched: bool) -> float:
     """One denoising of `spec`; watched, all blocks of all steps."""
     source = EngineSource.of(spec, "cpu")
     embeddings = source.encode()
-    columns = attention_columns(
-        read_prompt(weights.components(("tokenizer",))["tokenizer"], spec.prompt.text, 48)
-    )
+    prompt = read_prompt(weights.components(("tokenizer",))["tokenizer"], spec.prompt.text, 48)
+    columns = attention_weights(prompt, torch.full((len(prompt.words), 48), 1 / len(prompt.words)))
     with source.parts("transformer") as (transformer,):
         steps = range(spec.sampler.steps) if watched else ()
         with transformer_blocks(
-            transformer, prompt=embeddings["prompt"], columns=columns, blocks=range(8), steps=steps
+            transformer, prompt=embeddings["prompt"], weights=columns, blocks=range(8), steps=steps
         ):
             started = time.process_time()
             generate.denoise(source.spec, embeddings, "cpu", lambda done, total: None)

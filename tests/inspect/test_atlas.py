@@ -18,7 +18,7 @@ from cogexp.__main__ import main
 from cogexp.build import build
 from cogexp.cli import inspect_layers
 from cogexp.inspect import Atlas
-from cogexp.inspect.draw import attention, kit
+from cogexp.inspect.draw import kit
 from cogexp.nano.weights import trained
 from cogexp.record import now
 from cogexp.terminal import Silent
@@ -73,6 +73,7 @@ def test_every_picture_is_there_and_as_large_as_said(made: tuple[Path, dict[str,
     } <= names
     assert {f"layers-{name}" for name in ("probes", "cka", "rank", "similarity")} <= names
     assert {"attention-shares", "attention-overview", "attention-effects", "attention-01-wolf"} <= names
+    assert {"attention-influence", "attention-tokens"} <= names
     assert "block-01" not in names
 
 
@@ -82,7 +83,7 @@ def test_the_page_is_self_contained_and_user_text_is_escaped(made: tuple[Path, d
     assert not re.search(r"(src|href)=[\"']?(https?:|/)", text)
     assert "<img src=x" not in text
     assert "two wolves &lt;img src=x" in text
-    for section in ("Text encoder", "Attention to words", "Transformer blocks", "VAE encoder", "VAE decoder"):
+    for section in ("Text encoder", "Where words act", "Transformer blocks", "VAE encoder", "VAE decoder"):
         assert f"<h2>{section}</h2>" in text
     assert "steps 1, 3 watched" in text
     assert "the encoder was shown striped.mp4" in text
@@ -102,6 +103,10 @@ def test_json_and_numbers_hold_the_figures(made: tuple[Path, dict[str, Any]]) ->
     assert [(one["step"], one["block"]) for one in shares] == [(s, b) for s in (1, 3) for b in (0, 3, 4)]
     assert len(shares[0]["shares"]) == len(numbers["attention"]["columns"])
     assert 0 < sum(shares[0]["shares"]) < 1
+    readings, words = numbers["readings"], numbers["attention"]["columns"][:-2]
+    assert readings["words"] == words
+    assert all(sum(one["shares"]) == pytest.approx(1, abs=1e-4) for one in readings["mean"])
+    assert np.sum(readings["influence"], axis=0) == pytest.approx(np.ones(48), abs=1e-3)
     assert numbers["text_layers"]["prompts"] == 100
     assert (folder / "clip.mp4").is_file()
 
@@ -231,35 +236,3 @@ def test_a_failure_is_one_line_and_exit_code_1(
     assert out == ""
     assert err.strip().splitlines()[-1] == "inspect failed: CUDA out of memory. Tried to allocate 3 GiB"
     assert not (tmp_path / "inspect").exists()
-
-
-# ---------------------------------------------------------------- drawing
-
-
-def test_heat_glows_where_it_is_and_nowhere_else() -> None:
-    frame = np.full((60, 80, 3), 128, np.uint8)
-    heat = np.zeros((6, 8))
-    heat[1, 2] = 1.0
-    made = attention.overlay(frame, heat, 0.0, 1.0).astype(int)
-    assert made[15, 25].sum() > 2 * made[50, 70].sum()
-    assert np.unravel_index(made.sum(2).argmax(), (60, 80)) == pytest.approx((15, 25), abs=6)
-    assert np.ptp(made[50, 70]) == 0  # the frame stays grey
-
-
-def test_blocks_are_grouped_in_order() -> None:
-    assert attention.block_groups(tuple(range(8))) == [(0, 1), (2, 3), (4, 5), (6, 7)]
-    assert attention.block_groups((0, 20, 41)) == [(0,), (20,), (41,)]
-
-
-def test_tiles_lie_where_they_should() -> None:
-    tiles = np.zeros((2, 3, 4, 5, 3), np.uint8)
-    tiles[1, 2] = 200
-    made = kit.canvas(tiles, above=10)
-    assert made.shape == (2 * (4 + kit.GAP + 10) - kit.GAP, 3 * (5 + kit.GAP) - kit.GAP, 3)
-    assert (made[-4:, -5:] == 200).all()
-    assert (made == 200).sum() == 60
-
-
-@pytest.mark.parametrize(("text", "name"), [("Wolf's", "wolf-s"), ("늑대", "ub291ub300"), ("../..", "word")])
-def test_names_of_files_are_harmless(text: str, name: str) -> None:
-    assert kit.slug(text) == name

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from cogexp.engine.attention import Processor
-from cogexp.inspect.attention import word_mass
+from cogexp.inspect.attention import indicators, word_mass
 from cogexp.inspect.watch import Passes, transformer_blocks
 
 
@@ -42,6 +42,7 @@ def by_hand(query: Tensor, key: Tensor, text: int, rotary: tuple[Tensor, Tensor]
 
 
 COLUMNS: list[list[int]] = [[0], [1, 2], [], [3, 5], [4, 6]]
+WEIGHTS = indicators(COLUMNS, 7)
 
 
 @pytest.mark.parametrize("turned", [True, False])
@@ -50,7 +51,7 @@ def test_equals_the_full_softmax_whatever_the_pieces(turned: bool, budget: int) 
     query, key, rotary = inputs()
     used = rotary if turned else None
     kept = query.clone(), key.clone()
-    found = word_mass(query, key, COLUMNS, text=7, rotary=used, budget=budget).numpy()
+    found = word_mass(query, key, WEIGHTS, text=7, rotary=used, budget=budget).numpy()
     full = by_hand(query, key, 7, used)
     expected = np.stack([full[:, group].sum(1) for group in COLUMNS], 1)
     assert found == pytest.approx(expected, abs=2e-6)
@@ -60,15 +61,22 @@ def test_equals_the_full_softmax_whatever_the_pieces(turned: bool, budget: int) 
 
 def test_all_tokens_together_have_mass_one_in_more_columns_than_a_head_is_wide() -> None:
     query, key, rotary = inputs(text=40, video=30)
-    found = word_mass(query, key, [[i] for i in range(70)], text=40, rotary=rotary)
+    found = word_mass(query, key, torch.eye(70), text=40, rotary=rotary)
     assert found.shape == (30, 70)
     assert found.sum(1).numpy() == pytest.approx(np.ones(30), abs=1e-5)
     assert found.numpy() == pytest.approx(by_hand(query, key, 40, rotary), abs=2e-6)
 
 
+def test_a_token_counts_for_several_columns_in_part() -> None:
+    query, key, rotary = inputs()
+    weights = torch.rand(7, 4, generator=torch.Generator().manual_seed(1))
+    found = word_mass(query, key, weights, text=7, rotary=rotary).numpy()
+    assert found == pytest.approx(by_hand(query, key, 7, rotary)[:, :7] @ weights.numpy(), abs=2e-6)
+
+
 def test_bfloat16_keeps_two_digits() -> None:
     query, key, rotary = inputs(dtype=torch.bfloat16, video=200)
-    found = word_mass(query, key, COLUMNS, text=7, rotary=rotary).numpy()
+    found = word_mass(query, key, WEIGHTS, text=7, rotary=rotary).numpy()
     full = by_hand(query, key, 7, rotary)
     expected = np.stack([full[:, group].sum(1) for group in COLUMNS], 1)
     assert np.abs(found - expected).max() < 0.01
@@ -90,10 +98,10 @@ def test_rows_in_pieces_where_no_fused_kernel_is(monkeypatch: pytest.MonkeyPatch
         return plain(q, k, v)
 
     monkeypatch.setattr(attention.F, "scaled_dot_product_attention", counted)
-    found = word_mass(query, key, COLUMNS, text=7, rotary=rotary, budget=12 * 31 * 5)
+    found = word_mass(query, key, WEIGHTS, text=7, rotary=rotary, budget=12 * 31 * 5)
     monkeypatch.undo()
     assert found.numpy() == pytest.approx(
-        word_mass(query, key, COLUMNS, text=7, rotary=rotary).numpy(), abs=1e-6
+        word_mass(query, key, WEIGHTS, text=7, rotary=rotary).numpy(), abs=1e-6
     )
     assert shapes[0] == 24
     assert set(shapes[1:]) <= {24, 5, 4}
@@ -161,7 +169,7 @@ def test_extra_memory_stays_below_200_mb_at_full_size(
     query, key = (torch.empty(heads, 226 + video, 64, device="meta", dtype=torch.bfloat16) for _ in range(2))
     rotary = (torch.empty(video, 64, device="meta"), torch.empty(video, 64, device="meta"))
     with Live(query, key, *rotary) as live:
-        word_mass(query, key, [[i] for i in range(40)], text=226, rotary=rotary)
+        word_mass(query, key, torch.empty(226, 80, device="meta"), text=226, rotary=rotary)
     assert 10e6 < live.peak < 200e6
 
 
@@ -221,7 +229,9 @@ def watched(transformer: Any, text: Tensor, columns: Sequence[Sequence[int]], *,
     angles = torch.zeros(96, 64)
     with (
         torch.no_grad(),
-        transformer_blocks(transformer, prompt=text, columns=columns, blocks=(0,), steps=(0,)) as found,
+        transformer_blocks(
+            transformer, prompt=text, weights=indicators(columns, 6), blocks=(0,), steps=(0,)
+        ) as found,
     ):
         transformer(
             latents.repeat(batch, 1, 1, 1, 1),

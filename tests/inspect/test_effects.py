@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from cogexp.build import build
-from cogexp.inspect.draw.attention import block_groups
-from cogexp.inspect.effects import without, word_effects
+from cogexp.inspect.effects import word_effects
+from cogexp.inspect.seen import Activations
 from cogexp.inspect.sources import EngineSource
-from cogexp.inspect.watched import Activations, observe
-from cogexp.inspect.words import Word
+from cogexp.inspect.watched import observe
 from cogexp.nano.weights import trained
 
 PROMPT = "two red wolves running through a snowy forest, a Disney-like sense of space"
@@ -49,19 +49,18 @@ def density(heat: np.ndarray, inside: np.ndarray) -> float:
     return float(heat[inside].mean() / heat.mean())
 
 
-def test_the_attention_of_wolves_lies_on_the_wolves(found: Activations) -> None:
+def test_wolves_are_read_on_the_wolves_and_the_forest_around_them(found: Activations) -> None:
     inside = animals(found)
     assert 0.05 < inside.mean() < 0.25
-    best = {}
-    for word in ("wolf", "snowy", "forest"):
-        column = found.columns.index(word)
-        groups = [
-            np.mean([found.maps(step, block)[column] for step in MIDDLE for block in group], axis=0)
-            for group in block_groups(found.blocks)
-        ]
-        best[word] = max(density(heat, inside) for heat in groups)
-    assert best["wolf"] > 2
-    assert best["wolf"] > 1.5 * max(best["snowy"], best["forest"])
+    read = np.mean([found.readings(step, block) for step in MIDDLE for block in found.blocks], axis=0)
+    assert read.sum(0) == pytest.approx(1, abs=1e-4)
+    area = {
+        word: roc_auc_score(inside.ravel(), heat.ravel())
+        for word, heat in zip(found.columns, read, strict=False)
+    }
+    print({word: round(float(value), 2) for word, value in area.items()})
+    assert min(area["two"], area["red"], area["wolf"], area["running"]) > 0.8
+    assert max(area["snowy"], area["forest"]) < 0.4
 
 
 def test_leaving_out_what_is_said_of_the_animals_changes_the_animals(found: Activations) -> None:
@@ -72,10 +71,6 @@ def test_leaving_out_what_is_said_of_the_animals_changes_the_animals(found: Acti
     said, elsewhere = min(on["two"], on["red"], on["wolf"]), max(on["snowy"], on["forest"])
     assert said > 1.8
     assert said > 1.4 * elsewhere
-
-
-def test_words_that_follow_move_up_and_padding_fills_the_end() -> None:
-    assert without([5, 6, 7, 1, 0], Word(text="b", tokens=(1, 2)), 0) == [5, 1, 0, 0, 0]
 
 
 def test_effects_are_root_mean_squares_of_a_patch() -> None:

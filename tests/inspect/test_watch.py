@@ -11,6 +11,7 @@ import torch
 from diffusers import CogVideoXPipeline
 
 from cogexp.engine import generate
+from cogexp.engine.decode import decode_stream
 from cogexp.engine.models import MODELS
 from cogexp.inspect import Activations, EngineSource, activations, observe
 from cogexp.inspect.watch import text_layer_names, text_layers, transformer_blocks, vae_layers, vae_stages
@@ -80,7 +81,7 @@ def test_hooks_are_gone_after_an_exception_inside_the_model(part: str) -> None:
     contexts = {
         "text_encoder": lambda: text_layers(module, lambda layer, call, states: None),
         "transformer": lambda: transformer_blocks(
-            module, prompt=torch.zeros(1, 48, 192), columns=[[0]], blocks=(0, 3), steps=(0,)
+            module, prompt=torch.zeros(1, 48, 192), weights=torch.ones(48, 1), blocks=(0, 3), steps=(0,)
         ),
         "vae": lambda: vae_layers(module.decoder, widest=8, count=2),
     }
@@ -118,6 +119,27 @@ def test_what_is_kept_has_the_shapes_of_the_model(found: Activations) -> None:
     assert found.decoder["conv_out"].shape == (3, 9, 96, 128)
     assert found.encoder["conv_out"].shape == (32, 3, 12, 16)
     assert [found.shown_frame(t) for t in range(3)] == [0, 4, 8]
+
+
+@pytest.mark.parametrize("shape", [(3, 12, 16), (4, 9, 10)], ids=["one group", "two groups"])
+def test_the_lean_decoder_shows_what_diffusers_decoder_shows(shape: tuple[int, int, int]) -> None:
+    """It takes the layers apart and works in place, but their outputs are the same bits."""
+    vae = MODELS.part("vae", small(), "cpu")
+    latents = torch.randn(1, shape[0], 16, *shape[1:], generator=torch.Generator().manual_seed(2))
+    seen, frames = [], []
+    for lean in (True, False):
+        with torch.no_grad(), vae_layers(vae.decoder, widest=24, count=4) as maps:
+            frames.append(np.concatenate(list(decode_stream(vae, latents, lean=lean))))
+        seen.append(maps)
+    assert np.array_equal(*frames)
+    ours, theirs = seen
+    assert list(ours) == list(theirs) == [name for name, _ in vae_stages(vae.decoder)]
+    for name in theirs:
+        assert ours[name].shape == theirs[name].shape
+        assert ours[name].channels == theirs[name].channels, name
+        assert np.array_equal(ours[name].maps, theirs[name].maps), name
+        assert np.array_equal(ours[name].rgb, theirs[name].rgb), name
+    assert hooks() == []
 
 
 def test_text_layers_are_those_that_transformers_reports(found: Activations) -> None:

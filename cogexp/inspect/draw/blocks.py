@@ -9,7 +9,7 @@ import numpy as np
 from cogexp.inspect.draw import kit
 from cogexp.inspect.draw.kit import Picture
 from cogexp.inspect.reduce import agree, to_rgb
-from cogexp.inspect.watched import Activations
+from cogexp.inspect.seen import Activations
 
 SECTION = "Transformer blocks"
 FRAMES = 4

@@ -213,6 +213,11 @@ def tile_size(height: int, width: int, *, widest: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
+def number(value: float) -> str:
+    """Three digits, without an exponent for thousands."""
+    return f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
 def slug(text: str) -> str:
     """Letters and digits for a file's name; other scripts become their code points."""
     kept = "".join(c if c.isascii() and c.isalnum() else f"u{ord(c):x}" if c.isalnum() else "-" for c in text)

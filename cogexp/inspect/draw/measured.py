@@ -67,7 +67,11 @@ def _probes(found: Measured, folder: Path) -> Picture:
         plot.axhline(scores[0].chance, color=colour, lw=1, ls=":")
     plot.set_ylim(0, 1.03)
     plot.plot([], [], color=kit.SOFT, ls=":", lw=1, label="chance, in the same colour")
-    plot.legend(fontsize=9, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    lines, names = plot.get_legend_handles_labels()  # those with error bars come last by themselves
+    plot.legend(
+        [*lines[1:], lines[0]], [*names[1:], names[0]], fontsize=9, frameon=False, loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
+    )  # fmt: skip
     about = (
         f"Linear probes on {found.prompts} prompts, tested on combinations never fitted, 95 % intervals.\n"
     )

@@ -9,7 +9,7 @@ import numpy as np
 from cogexp.inspect.draw import kit
 from cogexp.inspect.draw.kit import Picture
 from cogexp.inspect.measures import cosines
-from cogexp.inspect.watched import Activations, TextLayer
+from cogexp.inspect.seen import Activations, TextLayer
 
 SECTION = "Text encoder"
 MOST_TOKENS = 64

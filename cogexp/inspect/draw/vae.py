@@ -9,7 +9,7 @@ import numpy as np
 from cogexp.inspect.draw import kit
 from cogexp.inspect.draw.kit import Picture
 from cogexp.inspect.reduce import Maps
-from cogexp.inspect.watched import Activations
+from cogexp.inspect.seen import Activations
 
 SECTIONS = {"encoder": "VAE encoder", "decoder": "VAE decoder"}
 TILE = 190
@@ -51,10 +51,12 @@ def _overview(half: str, layers: dict[str, Maps], folder: Path) -> Picture:
 
 def _layer(half: str, index: int, name: str, maps: Maps, folder: Path) -> Picture:
     size = kit.tile_size(*maps.rgb.shape[:2], widest=TILE)
-    limits = np.maximum(np.percentile(np.abs(maps.maps), TOP, axis=(1, 2)), 1e-12)
+    # Around each channel's mean: a channel that lies far from 0 as a whole would be one colour.
+    middles = maps.maps.mean((1, 2))
+    limits = np.percentile(np.abs(maps.maps - middles[:, None, None]), TOP, axis=(1, 2)).clip(1e-12)
     painted = [
-        kit.resized(kit.coloured(one, -limit, limit, "RdBu_r"), size)
-        for one, limit in zip(maps.maps, limits, strict=True)
+        kit.resized(kit.coloured(one, middle - limit, middle + limit, "RdBu_r"), size)
+        for one, middle, limit in zip(maps.maps, middles, limits, strict=True)
     ]
     columns, wide = min(PER_ROW, len(painted)), 8.0
     width = wide * columns / PER_ROW
@@ -62,17 +64,20 @@ def _layer(half: str, index: int, name: str, maps: Maps, folder: Path) -> Pictur
     left = min(3.6, total * size[1] / size[0])
     made = kit.figure(kit.WIDTH, total + 0.5)
     kit.show_labelled(made, [kit.resized(maps.rgb, size)], ["principal components"], (0.3, 0.2, left), 1)
-    labels = [f"channel {c}: ±{limit:.3g}" for c, limit in zip(maps.channels, limits, strict=True)]
+    labels = [
+        f"channel {c}: {kit.number(middle)} ± {kit.number(limit)}"
+        for c, middle, limit in zip(maps.channels, middles, limits, strict=True)
+    ]
     kit.show_labelled(made, painted, labels, (4.2, 0.2, width), columns)
     kit.colour_bar(
         made, (12.25, 0.4, 0.12, total - 0.2), low=-1, high=1, colours="RdBu_r",
-        label="share of the channel's ± limit",
+        label="from the channel's mean, by its ± limit",
     )  # fmt: skip
     return kit.save(
         made, folder, f"{half}-{index:02d}.png", section=SECTIONS[half], title=f"{index}: {name}",
         caption=f"Output {_shape(maps.shape)}, its last frame. Three components hold {maps.share:.0%} of the "
-        f"variance over the picture. The {len(maps.channels)} channels are those that vary most; "
-        f"their colours end at {TOP} % of the patches.",
+        f"variance over the picture. The {len(maps.channels)} channels are those that vary most, "
+        f"around their means; their colours end at {TOP} % of the points.",
     )  # fmt: skip
 
 
