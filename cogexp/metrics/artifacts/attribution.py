@@ -8,6 +8,7 @@ is certain and lies along a line is what the clip suffers from.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -15,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cogexp.metrics.artifacts.detect import Artifacts, Tiles, detect
+from cogexp.metrics.artifacts.evidence import SUSPECT, Finding
 from cogexp.metrics.clip_frames import EvalClip, Frames
 
 BAND = 8  # rows or columns a value of the profile stands for: one latent row
 JUMP = 1.5  # times the median band: a band that the tiling changed
+SURE, VISIBLE = 2.0, 1.0  # times JUMP, and levels: tiles that surely tore the picture
+FAINT = 1.9  # the highest score of what is not VISIBLE
 LEAST = 0.4  # levels of 255: two decodings that differ by rounding only are far below, in every band
 # Faults along a line, as tiles may make them; grids, flicker and freezes fill whole frames.
 LINES = (
@@ -76,6 +80,37 @@ def attribute(native: Frames, redecoded: Frames, fps: float = 8.0) -> Attributio
         column_profile=tuple(by_column),
         score=score,
     )
+
+
+def tile_seams(tiled: Frames, whole: Frames, tiles: Tiles) -> dict[str, Finding]:
+    """What VAE tiles changed, as evidence of seams, from the same latents decoded in tiles and whole.
+
+    tiles: where they begin. Detector -> finding, for "seam" and "vertical_seam" where a band stands out.
+    Raw evidence: the common score, 1 where a band is JUMP times the usual one, 2 where it is SURE times that
+    and differs by VISIBLE levels. The profile is the difference in levels by row.
+    """
+    by_row, by_column = difference_profiles(tiled, whole)
+    h, w = tiled.shape[1:3]
+    found = {}
+    rows, columns = seam_span(by_row, tiles.rows), seam_span(by_column, tiles.columns)
+    if rows is not None:
+        (first, last), raw = rows
+        found["seam"] = Finding(
+            raw=raw, rows=(first, min(last, h - 1)), profile=tuple(np.repeat(by_row, BAND)[:h].tolist())
+        )
+    if columns is not None:
+        (first, last), raw = columns
+        found["vertical_seam"] = Finding(raw=raw, rows=(0, h - 1), columns=(first, min(last, w - 1)))
+    return found
+
+
+def seam_span(profile: list[float], lines: tuple[int, ...]) -> tuple[tuple[int, int], float] | None:
+    """The bands that tiles changed most and the score of that; None without lines or without such bands."""
+    span, above = changed_span(profile)
+    if not lines or span is None:
+        return None
+    score = SUSPECT + (above - math.log(JUMP)) / math.log(SURE)
+    return span, score if max(profile) >= VISIBLE else min(score, FAINT)
 
 
 def cause_of(native: Frames, redecoded: Frames, fps: float, changed: bool, differ: bool) -> str:
