@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.detect import Artifacts, Tiles, detect
+from cogexp.metrics.artifacts.detect import Artifacts, Tiles, detect, summed_up
 from cogexp.metrics.artifacts.evidence import SUSPECT, Finding
 from cogexp.metrics.clip_frames import EvalClip, Frames
 
@@ -115,13 +115,13 @@ def seam_span(profile: list[float], lines: tuple[int, ...]) -> tuple[tuple[int, 
 
 def cause_of(native: Frames, redecoded: Frames, fps: float, changed: bool, differ: bool) -> str:
     """The verdict. changed: the decodings differ beyond a line; differ: they differ at all."""
-    clip = EvalClip.collect([native], fps)
-    line = detect(clip, names=LINES, tiles=Tiles())
+    fault = detect(EvalClip.collect([native], fps), tiles=Tiles())
+    lines = {name: each for name, each in fault.findings.items() if name in LINES}
+    line = summed_up(lines, fault.row_factor)
     if line.level == "certain" and persists(line, redecoded, fps):
         return "denoiser"
     if changed:
         return "decoder"
-    fault = detect(clip, tiles=Tiles())
     if persists(fault, redecoded, fps):
         return "denoiser"
     return "decoder" if differ and fault.kind is not None else "unknown"
