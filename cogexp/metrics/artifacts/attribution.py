@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cogexp.metrics.artifacts.detect import Artifacts, Tiles, detect, summed_up
 from cogexp.metrics.artifacts.evidence import SUSPECT, Finding
+from cogexp.metrics.artifacts.latent_lines import torn_rows
 from cogexp.metrics.clip_frames import EvalClip, Frames
 
 BAND = 8  # rows or columns a value of the profile stands for: one latent row
@@ -48,6 +49,7 @@ class Attribution:
     row_profile, column_profile: mean |difference| in levels by band of 8 rows, columns.
     score: log of the largest band over the median one; 0 when they agree to a fraction of a level. Larger
         means a clearer seam.
+    latent_rows: (first, last) row from a line in the latents to the bottom, None when there is none.
     """
 
     cause: str
@@ -56,10 +58,15 @@ class Attribution:
     row_profile: tuple[float, ...]
     column_profile: tuple[float, ...]
     score: float
+    latent_rows: tuple[int, int] | None = None
 
 
-def attribute(native: Frames, redecoded: Frames, fps: float = 8.0) -> Attribution:
+def attribute(
+    native: Frames, redecoded: Frames, fps: float = 8.0, latents: NDArray[np.float32] | None = None
+) -> Attribution:
     """Compare a clip with a second decoding of the same latents, both (t, h, w, 3) uint8 RGB.
+
+    latents: (t, c, h/8, w/8), in which a line is sharp that both decodings blend.
 
     Raises ValueError when the shapes differ.
     """
@@ -69,7 +76,11 @@ def attribute(native: Frames, redecoded: Frames, fps: float = 8.0) -> Attributio
     rows, row_score = changed_span(by_row)
     columns, column_score = changed_span(by_column)
     score = max(row_score, column_score)
-    cause = cause_of(native, redecoded, fps, rows is not None or columns is not None, max(by_row) >= LEAST)
+    in_latents = torn_rows(latents) if latents is not None else None
+    cause = "denoiser"
+    if in_latents is None:
+        changed = rows is not None or columns is not None
+        cause = cause_of(native, redecoded, fps, changed, max(by_row) >= LEAST)
     if cause == "decoder" and rows is None and columns is None:
         rows = (0, native.shape[1] - 1)  # they differ by about as much all over
     return Attribution(
@@ -79,6 +90,7 @@ def attribute(native: Frames, redecoded: Frames, fps: float = 8.0) -> Attributio
         row_profile=tuple(by_row),
         column_profile=tuple(by_column),
         score=score,
+        latent_rows=in_latents,
     )
 
 
