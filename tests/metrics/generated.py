@@ -88,7 +88,9 @@ def compared(latents: Tensor, tiled: np.ndarray, record: Record | None = None) -
     """The tiled clip against the whole one, and that against latents rounded to half precision."""
     whole = decoded(latents, False)
     rounded = decoded(latents.half().float(), False)
-    return Pair(torn=attribute(tiled, whole), sound=attribute(rounded, whole), record=record)
+    plain = latents[0].numpy()
+    torn, sound = (attribute(clip, whole, latents=plain) for clip in (tiled, rounded))
+    return Pair(torn=torn, sound=sound, record=record)
 
 
 def show(name: str, pair: Pair) -> None:
