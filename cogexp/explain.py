@@ -65,7 +65,8 @@ def explain(folder: Path, out: Path, *, device: str, progress: Progress) -> Expl
         again = second_decoding(spec, device)
         how = EDGE if again.optimization.vae_tiling else WHOLE
         second = _decode(again, kept[0]["latents"], device, progress, how)
-    verdict = attribute(made, second, spec.resolution.fps)
+    latents = kept[0]["latents"][0].float().cpu().numpy()
+    verdict = attribute(made, second, spec.resolution.fps, latents)
     sentence = _sentence(verdict, lines, how)
     title = f"{verdict.cause}: {sentence}"
     draw(made, second, verdict, lines, title=title, how=how, out=folder / PICTURE)
@@ -121,6 +122,8 @@ def _decode(spec: RunSpec, latents: object, device: str, progress: Progress, nam
 
 def _sentence(verdict: Attribution, lines: generate.TileLines, how: str) -> str:
     """What happened and what helps, in words."""
+    if verdict.latent_rows is not None:
+        return f"the latents are torn from row {verdict.latent_rows[0]} on: it was made while denoising"
     if not (lines.rows or lines.columns):
         if verdict.cause == "denoiser":
             return "the clip was decoded whole: the fault is in the latents; try the model's native size"

@@ -78,7 +78,7 @@ def run(
         frames = stages.native_frames(attempt, store, progress)  # encode -> denoise -> decode
         clips = stages.stream(attempt, frames, progress)  # -> upscale -> write
         attempt.tell()
-        detected = scores.measure_clips(attempt, clips, progress)
+        detected = scores.measure_clips(attempt, clips, store, progress)
         pictures.draw(attempt, clips, detected)
     assert attempt.record is not None
     return attempt.record

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from cogexp import tile_check
 from cogexp.attempt import Attempt
 from cogexp.metrics import EvalClip, Measurement, measure
 from cogexp.spec import RunSpec
 from cogexp.stages import Clips
+from cogexp.store import Store
 from cogexp.terminal import Progress
 from cogexp.tiles import layout
 
 if TYPE_CHECKING:
     from cogexp.metrics.artifacts.detect import Artifacts, Tiles
+    from cogexp.metrics.artifacts.evidence import Finding
 
 
-def measure_clips(attempt: Attempt, clips: Clips, progress: Progress) -> Artifacts | None:
+def measure_clips(attempt: Attempt, clips: Clips, store: Store, progress: Progress) -> Artifacts | None:
     """All metrics of the native and the upscaled clip, under 'native/' and 'upscaled/'.
 
-    What the detectors found in the native clip is returned as it was found.
+    What the detectors found in the native clip is returned as it was found. A seam of the VAE's tiles is
+    measured from the latents in `store`.
     """
     spec = attempt.spec
     if not spec.metrics.names:
@@ -31,7 +36,7 @@ def measure_clips(attempt: Attempt, clips: Clips, progress: Progress) -> Artifac
         if clip is None:
             continue
         with progress.stage(f"measure {side}", None):
-            found = _measured(attempt, clip, side)
+            found = _measured(attempt, clip, side, store)
         detected = found.detected if side == "native" else detected
         attempt.scores |= {f"{side}/{name}": value for name, value in found.scores.items()}
         attempt.per_frame |= {f"{side}/{name}": values for name, values in found.per_frame.items()}
@@ -42,7 +47,7 @@ def measure_clips(attempt: Attempt, clips: Clips, progress: Progress) -> Artifac
     return detected
 
 
-def _measured(attempt: Attempt, clip: EvalClip, side: str) -> Measurement:
+def _measured(attempt: Attempt, clip: EvalClip, side: str, store: Store) -> Measurement:
     """The clip's metrics. Runs that differ in the upscaler have one native clip: it is measured once.
 
     Its seconds are those that it took, as with every stage that is used again.
@@ -69,10 +74,25 @@ def _measured(attempt: Attempt, clip: EvalClip, side: str) -> Measurement:
             batch=spec.metrics.batch,
             tiles=tiles,
         )
+        if side == "native" and found.detected is not None:
+            found = _with_tiles(found, tile_check.check(attempt, store))
     if side == "native":
         _MEASURED.clear()
         _MEASURED[told] = found, time.perf_counter() - started
     return found
+
+
+def _with_tiles(found: Measurement, seams: dict[str, Finding]) -> Measurement:
+    """The measurement with what the VAE's tiles changed, which is the decoder's doing."""
+    from cogexp.metrics.artifacts.detect import with_measured
+
+    assert found.detected is not None
+    if not seams:
+        return found
+    detected = with_measured(found.detected, seams)
+    artifacts = detected.to_dict() | ({"cause": "decoder"} if detected.kind in seams else {})
+    scores, notes = found.scores | {"tear": detected.score}, found.notes | {"tear": detected.kind or ""}
+    return replace(found, detected=detected, artifacts=artifacts, scores=scores, notes=notes)
 
 
 # The native clip measured last, and the seconds that it took: a sweep's next run may have the same one.

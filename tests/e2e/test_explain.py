@@ -28,6 +28,12 @@ def test_tiling_is_put_down_to_the_decoder_with_the_rows(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert bench.run(*TORN) == 0
+    before = bench.one().artifacts["native"]
+    assert before["level"] in ("suspect", "certain")
+    assert (before["kind"], before["cause"]) == ("seam", "decoder")
+    assert before["rows"][0] >= 200
+    assert bench.one().scores["native/tear"] == before["score"]
+    assert "tear" in bench.one().files
     found = explained(bench, capsys)
     assert found["cause"] == "decoder"
     rows = found["rows"]
@@ -46,6 +52,13 @@ def test_a_clip_decoded_whole_is_not_the_decoders_fault(
 ) -> None:
     assert bench.run() == 0
     assert explained(bench, capsys)["cause"] in ("unknown", "denoiser")
+
+
+def test_tiles_are_not_checked_without_the_latents_and_that_is_said(bench: Bench) -> None:
+    assert bench.run(*TORN, "store_gb=0") == 0
+    record = bench.one()
+    assert record.artifacts["native"]["cause"] == "unknown"
+    assert "not checked" in record.resolved["artifacts.tiles"]
 
 
 def test_without_the_latents_it_says_how_to_get_them(

@@ -117,8 +117,9 @@ def verdicts(
 
 def both(latents: Tensor) -> tuple[Attribution, Attribution]:
     """Tiled against whole, and whole against whole from latents rounded to half precision."""
-    whole = decoded(latents, False)
-    return attribute(decoded(latents, True), whole), attribute(decoded(latents.half().float(), False), whole)
+    whole, plain = decoded(latents, False), latents[0].numpy()
+    rounded = decoded(latents.half().float(), False)
+    return attribute(decoded(latents, True), whole, latents=plain), attribute(rounded, whole, latents=plain)
 
 
 def main(scenes: int) -> None:

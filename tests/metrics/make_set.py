@@ -1,9 +1,9 @@
 """A folder of clean and faulty clips for `python -m cogexp.metrics.evaluate`:
-python -m tests.metrics.make_set OUT [--seed N] [--sources development|fresh|none] [--videos FOLDER]
+python -m tests.metrics.make_set OUT [--seed N] [--sources development|fresh|later|none] [--files FOLDER]
 [--per-kind N]
 
-Clean clips of tests/metrics/sources.py at 512x288 (and of a folder's videos), two of the edits of
-tests/metrics/edits.py of each, and faults of tests/faults with parameters drawn at random; all compressed
+Clean clips of tests/metrics/sources.py at 512x288 (and of a folder of videos and pictures), two of the edits
+of tests/metrics/edits.py of each, and faults of tests/faults with parameters drawn at random; all compressed
 with H.264 at several qualities.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 from cogexp.video import Writer
 from tests.faults import FAULTS, compressed, left_by_codec, visible
 from tests.metrics.edits import EDITS
-from tests.metrics.sources import SETS, Source, videos
+from tests.metrics.sources import SETS, Source, files_of
 
 FPS = 12
 CRFS = (14, 18, 23, 28)
@@ -114,10 +114,10 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder for the clips and manifest.json")
     parser.add_argument("--seed", type=int, default=20, help="of the faults' parameters")
     parser.add_argument("--sources", choices=SETS, default="development", help="clean clips of the tests")
-    parser.add_argument("--videos", type=Path, help="folder of videos to take clean clips from as well")
+    parser.add_argument("--files", type=Path, help="folder of videos and pictures for clean clips as well")
     parser.add_argument("--per-kind", type=int, default=PER_KIND, help="faulty clips a kind")
     options = parser.parse_args()
-    sources = SETS[options.sources]() + (videos(options.videos) if options.videos else [])
+    sources = SETS[options.sources]() + (files_of(options.files) if options.files else [])
     clips = make(options.out, sources, options.seed, options.per_kind)
     origins = {source.origin for source in sources}
     print(f"{len(clips)} clips of {len(sources)} clean ones ({len(origins)} sources) in {options.out}")

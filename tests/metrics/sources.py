@@ -41,8 +41,8 @@ FRESH_PHOTOS = (
     ("sklearn", "datasets/images", "flower.jpg"),
     ("matplotlib", "mpl-data/sample_data", "grace_hopper.jpg"),
 )
-SCENES, FRESH_SCENES = range(12), range(300, 324)
-ANIMATED = (".webp", ".gif")
+SCENES, FRESH_SCENES, LATER_SCENES = range(12), range(300, 324), range(700, 724)
+ANIMATED, STILLS = (".webp", ".gif"), (".jpg", ".png")
 ALIKE = 6.0  # levels between thumbnails: the same video twice
 
 
@@ -65,7 +65,17 @@ def fresh() -> list[Source]:
     return [*photographs(FRESH_PHOTOS), *cartoons(FRESH_SCENES)]
 
 
-SETS: dict[str, Callable[[], list[Source]]] = {"development": development, "fresh": fresh, "none": list}
+def later() -> list[Source]:
+    """Cartoons that came after both."""
+    return cartoons(LATER_SCENES)
+
+
+SETS: dict[str, Callable[[], list[Source]]] = {
+    "development": development,
+    "fresh": fresh,
+    "later": later,
+    "none": list,
+}
 
 
 def windows() -> list[Source]:
@@ -85,18 +95,26 @@ def windows() -> list[Source]:
 
 
 def photographs(files: Sequence[tuple[str, str, str]]) -> list[Source]:
-    """A camera passes over photographs that packages carry: a slow one and a fast one each."""
-    found = []
-    for k, (package, folder, file) in enumerate(files):
+    """Photographs that packages carry."""
+    paths = []
+    for package, folder, file in files:
         spec = importlib.util.find_spec(package)
         assert spec is not None
         assert spec.origin is not None
-        picture = cv2.imread(str(Path(spec.origin).parent / folder / file), cv2.IMREAD_COLOR)
-        assert picture is not None, file
+        paths.append(Path(spec.origin).parent / folder / file)
+    return passed_over(paths)
+
+
+def passed_over(files: Sequence[Path]) -> list[Source]:
+    """A camera passes over pictures: a slow one and a fast one each."""
+    found = []
+    for k, path in enumerate(files):
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        assert picture is not None, path
         for speed, pace in (("slow", 0.6), ("fast", 3.2)):
             rng = np.random.default_rng(k)
             clip = camera_move(picture[:, :, ::-1], pace, rng)
-            found.append(Source(name=f"{Path(file).stem}_{speed}", origin=Path(file).stem, clip=clip))
+            found.append(Source(name=f"{path.stem}_{speed}", origin=path.stem, clip=clip))
     return found
 
 
@@ -130,6 +148,11 @@ def cartoons(scenes: Sequence[int]) -> list[Source]:
         clip = render(sample_scene(rng), width=SIZE[0], height=SIZE[1], frames=FRAMES, seed=k, entropy=1.0)
         found.append(Source(name=f"cartoon{k}", origin=f"cartoon{k}", clip=clip))
     return found
+
+
+def files_of(folder: Path) -> list[Source]:
+    """Every video and every picture of a folder."""
+    return [*videos(folder), *passed_over([p for p in sorted(folder.iterdir()) if p.suffix in STILLS])]
 
 
 def videos(folder: Path) -> list[Source]:
@@ -166,4 +189,4 @@ def frames_of(path: Path) -> Clip:
         with Image.open(path) as picture:
             pages = ImageSequence.Iterator(picture)
             return np.stack([np.asarray(page.convert("RGB")) for page in pages])
-    return read(path).frames if path.suffix in (".mp4", ".webm") else np.zeros((0, 1, 1, 3), np.uint8)
+    return read(path).frames if path.suffix in (".mp4", ".webm", ".mpg") else np.zeros((0, 1, 1, 3), np.uint8)

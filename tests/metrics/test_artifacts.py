@@ -7,6 +7,7 @@ import pytest
 
 from cogexp.metrics import EvalClip
 from cogexp.metrics.artifacts.detect import DETECTORS, Tiles, default_tiles, detect
+from cogexp.metrics.artifacts.shear import band
 from tests import faults
 from tests.metrics.clips import pan, shipped, texture
 
@@ -224,3 +225,16 @@ def test_default_tiles_are_where_diffusers_puts_them():
     assert of(512, 288) == Tiles(rows=(200,), columns=(288,))
     assert of(720, 480) == Tiles(rows=(200, 400), columns=(288, 576))
     assert of(352, 192) == Tiles()
+
+
+@pytest.mark.parametrize("first", [Y0 - 8, Y0, Y0 + 14])
+def test_a_duplicated_band_begins_at_its_first_row(bikes, first):
+    result = found(faults.duplicated_band(bikes, ALL, first, first - (288 - first)))
+    assert result.kind == "duplicated_band"
+    assert abs(result.rows[0] - first) <= 2
+
+
+def test_a_weaker_line_above_does_not_begin_the_band():
+    rows, evidence = np.array([159, 242]), np.array([0.49, 0.71])
+    assert band(rows, evidence, 288) == (242, 287)
+    assert band(rows, np.array([0.65, 0.71]), 288) == (159, 241)

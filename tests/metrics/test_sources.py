@@ -6,7 +6,17 @@ from PIL import Image
 
 from tests.metrics.clips import pan
 from tests.metrics.make_set import drawn
-from tests.metrics.sources import FRAMES, FRESH_PHOTOS, FRESH_SCENES, PHOTOS, SCENES, Source, videos
+from tests.metrics.sources import (
+    FRAMES,
+    FRESH_PHOTOS,
+    FRESH_SCENES,
+    LATER_SCENES,
+    PHOTOS,
+    SCENES,
+    Source,
+    files_of,
+    videos,
+)
 
 
 def save(path, frames):
@@ -36,6 +46,16 @@ def test_videos_of_a_folder_are_cut_and_named_by_what_they_come_from(folder):
 def test_fresh_sources_are_not_those_of_development():
     assert not set(PHOTOS) & set(FRESH_PHOTOS)
     assert not set(SCENES) & set(FRESH_SCENES)
+    assert not set(LATER_SCENES) & {*SCENES, *FRESH_SCENES}
+
+
+def test_pictures_of_a_folder_are_passed_over_slowly_and_fast(tmp_path):
+    Image.fromarray(pan(0, 1, 400, 300)[0]).save(tmp_path / "wall.png")
+    found = files_of(tmp_path)
+    assert [source.name for source in found] == ["wall_slow", "wall_fast"]
+    assert {source.origin for source in found} == {"wall"}
+    slow, fast = (np.abs(np.diff(source.clip.astype(int), axis=0)).mean() for source in found)
+    assert fast > slow
 
 
 def test_a_set_has_clean_edited_and_faulty_clips_of_each_source():

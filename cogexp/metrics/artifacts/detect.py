@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cogexp.metrics.artifacts.black import find_black
@@ -25,19 +25,19 @@ from cogexp.tiles import layout
 
 # Thresholds were chosen on development clips (cross_validation.py) and are judged on others: see evaluate.py.
 DETECTORS: dict[str, Detector] = {
-    "shear": Detector(find=find_shear, usual=0.26, suspect=0.5, certain=0.6),
-    "vertical_shear": Detector(find=find_vertical_shear, usual=0.22, suspect=0.75, certain=1.15),
-    "smear": Detector(find=find_smear, usual=0.22, suspect=0.71, certain=0.9),
-    "duplicated_band": Detector(find=find_duplicated_band, usual=0.02, suspect=0.42, certain=0.95),
-    "desync": Detector(find=find_desync, usual=0.41, suspect=2.5, certain=4.1),
-    "noise_band": Detector(find=find_noise_band, usual=0.3, suspect=1.05, certain=1.4),
-    "stripes": Detector(find=find_stripes, usual=0.78, suspect=1.9, certain=2.2),
-    "seam": Detector(find=find_seam, usual=1.0, suspect=2.9, certain=3.7),
-    "vertical_seam": Detector(find=find_vertical_seam, usual=1.2, suspect=2.15, certain=2.8),
-    "grid": Detector(find=find_grid, usual=0.19, suspect=0.45, certain=0.6),
-    "checkerboard": Detector(find=find_checkerboard, usual=0.32, suspect=1.1, certain=1.45),
-    "flicker": Detector(find=find_flicker, usual=0.0, suspect=1.7, certain=2.3),
-    "freeze": Detector(find=find_freeze, usual=1.4, suspect=4.1, certain=5.0),
+    "shear": Detector(find=find_shear, usual=0.25, suspect=0.53, certain=0.61),
+    "vertical_shear": Detector(find=find_vertical_shear, usual=0.21, suspect=0.9, certain=1.2),
+    "smear": Detector(find=find_smear, usual=0.22, suspect=0.76, certain=0.96),
+    "duplicated_band": Detector(find=find_duplicated_band, usual=0.03, suspect=0.65, certain=1.25),
+    "desync": Detector(find=find_desync, usual=0.42, suspect=3.0, certain=4.5),
+    "noise_band": Detector(find=find_noise_band, usual=0.29, suspect=1.03, certain=1.45),
+    "stripes": Detector(find=find_stripes, usual=0.76, suspect=1.95, certain=2.26),
+    "seam": Detector(find=find_seam, usual=1.07, suspect=3.15, certain=3.85),
+    "vertical_seam": Detector(find=find_vertical_seam, usual=1.16, suspect=2.65, certain=3.1),
+    "grid": Detector(find=find_grid, usual=0.21, suspect=0.46, certain=0.62),
+    "checkerboard": Detector(find=find_checkerboard, usual=0.34, suspect=1.1, certain=1.5),
+    "flicker": Detector(find=find_flicker, usual=0.0, suspect=2.6, certain=5.0),
+    "freeze": Detector(find=find_freeze, usual=1.5, suspect=4.6, certain=5.0),
     "black": Detector(find=find_black, usual=0.0, suspect=0.5, certain=1.0),
 }
 
@@ -105,10 +105,15 @@ def detect(clip: EvalClip, names: Iterable[str] | None = None, tiles: Tiles | No
         finding = DETECTORS[name].find(evidence)
         raw = finding.raw if math.isfinite(finding.raw) else DETECTORS[name].usual
         findings[name] = (DETECTORS[name].score(raw), finding)
+    return summed_up(findings, clip.row_factor)
+
+
+def summed_up(findings: dict[str, tuple[float, Finding]], factor: int) -> Artifacts:
+    """What the findings, in rows of the clip reduced by `factor`, say together."""
     score = max(each for each, _ in findings.values())
     kind = leading(findings)
     worst = findings[kind][1]
-    found, factor = level_of(score) != "none", clip.row_factor
+    found = level_of(score) != "none"
     return Artifacts(
         level=level_of(score),
         kind=kind if found else None,
@@ -119,6 +124,25 @@ def detect(clip: EvalClip, names: Iterable[str] | None = None, tiles: Tiles | No
         findings=findings,
         row_factor=factor,
     )
+
+
+def with_measured(artifacts: Artifacts, measured: Mapping[str, Finding]) -> Artifacts:
+    """The same with findings that were measured, not guessed from the picture: in rows of the source, their
+    raw evidence on the common scale. Of two findings of one detector the larger one stands."""
+    factor, findings = artifacts.row_factor, dict(artifacts.findings)
+    for name, finding in measured.items():
+        if name not in findings or finding.raw > findings[name][0]:
+            findings[name] = (finding.raw, shrunk(finding, factor))
+    return summed_up(findings, factor)
+
+
+def shrunk(finding: Finding, factor: int) -> Finding:
+    """Rows and columns of the source -> those of the clip reduced by `factor`."""
+    rows, columns = (
+        None if span is None else (span[0] // factor, span[1] // factor)
+        for span in (finding.rows, finding.columns)
+    )
+    return replace(finding, rows=rows, columns=columns, profile=finding.profile[::factor])
 
 
 def leading(findings: Mapping[str, tuple[float, Finding]]) -> str:

@@ -17,6 +17,7 @@ USUAL_STEP = 6  # every so many lags say what is usual
 SHORTEST = 10  # rows
 DEEPEST = 0.24  # of the height
 NOISE = 1.2  # levels
+LOOSE = 0.9  # quantile of the band's own distances that its first rows stay below
 UNLIKE = 255.0  # the distance to a row outside the frame
 
 
@@ -44,14 +45,27 @@ def find_duplicated_band(evidence: Evidence) -> Finding:
     length = np.minimum(deep - np.arange(deep - SHORTEST), 24)
     lag, start = np.unravel_index(int(np.argmax(by_place * np.sqrt(length / 24))), by_place.shape)
     raw = float(by_place[lag, start] * np.sqrt(length[start] / 24))
+    frames = worst_frames(gain[:, lag, start], 0.6 * raw)
+    first = first_row(along[list(frames), lag].mean(0), int(start))
     profile = np.zeros(h)
     profile[h - deep : h - SHORTEST] = np.maximum(by_place.max(0), 0)
     return Finding(
         raw=raw,
-        rows=(h - deep + int(start), h - 1),
-        frames=tuple(int(picked[i]) for i in worst_frames(gain[:, lag, start], 0.6 * raw)),
+        rows=(h - deep + first, h - 1),
+        frames=tuple(int(picked[i]) for i in frames),
         profile=tuple(profile.tolist()),
     )
+
+
+def first_row(distance: NDArray[np.float32], start: int) -> int:
+    """Where the band begins: rows above `start` that equal their originals as closely belong to it.
+
+    distance: (deep,) of each row to the one that it may repeat.
+    """
+    inside = float(np.quantile(distance[start:], LOOSE)) + NOISE
+    while start > 0 and distance[start - 1] <= inside:
+        start -= 1
+    return start
 
 
 def to_bottom_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,7 +2,10 @@
 
 Idea: in every part of the picture the brightness changes by the same factor, and the change is taken back
 in the next frame. A fade goes one way, a cut changes each part differently, motion averages out over the
-parts.
+parts, and a light in the scene (lightning, an explosion) changes it by far more than a decoder does.
+
+What speaks against a flicker makes it less rather than nothing: of two busy clips the one that flickers as
+well must still rank higher.
 """
 
 from __future__ import annotations
@@ -15,8 +18,13 @@ from cogexp.metrics.artifacts.evidence import Evidence, Finding, worst_frames
 
 BLOCKS = (9, 16)
 SPREAD = 0.15  # share of the blocks' spread that a common change must exceed
-TAKEN_BACK = 0.25  # share of a change that must be taken back
-CUT = 0.12  # a spread of the blocks' log changes that, above the common change, only a cut has
+TAKEN_BACK, STRICT = (
+    0.25,
+    3,
+)  # share of a change that is taken back; below it the evidence falls by this power
+CUT, CUT_COUNTS = 0.12, 0.05  # a spread of log changes that, above the common one, only a cut has; its weight
+LIGHT, LIGHT_COUNTS = 0.4, 0.1  # a common log change that only light in the scene makes, and its weight
+LIGHT_LASTS, LIGHT_SPREAD = 2, 0.15  # frames before and after it; a change this uneven is a cut instead
 DARK, BRIGHT = 16.0, 225.0  # levels: blocks beyond are cut off and say nothing about a factor
 
 
@@ -48,10 +56,18 @@ def brightness_changes(luma: NDArray[np.uint8]) -> tuple[NDArray[np.float64], ND
 
 def reversals(change: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float64]:
     """(t-2,): how much of the change into a frame is taken back on leaving it, beyond the blocks' spread."""
-    sure = np.sign(change) * np.maximum(np.abs(change) - SPREAD * spread, 0.0)
-    sure[(spread > CUT) & (np.abs(change) < spread)] = 0.0
+    sure = np.sign(change) * np.maximum(np.abs(change) - SPREAD * spread, 0.0) * weights(change, spread)
     into, out_of = np.abs(sure[:-1]), np.abs(sure[1:])
     less, more = np.minimum(into, out_of), np.maximum(into, out_of)
     # A cut followed by a slow change is no flicker: what is taken back must be of the size of what came.
-    opposite = (sure[:-1] * sure[1:] < 0) & (less > TAKEN_BACK * more)
-    return np.where(opposite, less, 0.0)
+    alike = np.minimum(less / np.maximum(more, 1e-9) / TAKEN_BACK, 1.0) ** STRICT
+    return np.where(sure[:-1] * sure[1:] < 0, less * alike, 0.0)
+
+
+def weights(change: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(t-1,): 1 for a change that a flicker can make, less for cuts and for light in the scene."""
+    size = np.abs(change)
+    weight = np.where((spread > CUT) & (size < spread), CUT_COUNTS, 1.0)
+    light = (size > LIGHT) & (spread < LIGHT_SPREAD)
+    near = np.convolve(light, np.ones(2 * LIGHT_LASTS + 1), mode="full")[LIGHT_LASTS:][: len(size)] > 0
+    return np.where(near, LIGHT_COUNTS * weight, weight)

@@ -12,7 +12,7 @@ from cogexp.metrics.clip_frames import EvalClip
 
 MARK = (255, 64, 64)
 INK, PAPER, GREY, BAR = (32, 32, 36), (250, 250, 248), (205, 205, 205), (214, 96, 60)
-PROFILE_PX, GAP_PX, HEAD_PX = 190, 14, 40
+PROFILE_PX, GAP_PX, HEAD_PX, LABEL_PX = 190, 14, 40, 22
 ZOOM_ROWS = 48  # rows shown enlarged
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -77,6 +77,7 @@ def profile_panel(finding: Finding, height: int, scale: int) -> NDArray[np.uint8
         length = round((PROFILE_PX - 12) * float(value) / top)
         if length > 0:
             cv2.rectangle(panel, (4, row * scale), (4 + length, (row + 1) * scale - 1), BAR, -1)
+    cv2.rectangle(panel, (1, 1), (PROFILE_PX - 2, LABEL_PX), PAPER, -1)  # bars begin at row 0 as well
     cv2.putText(panel, f"evidence by row (max {top:.2f})", (8, 16), FONT, 0.42, INK, 1, cv2.LINE_AA)
     return panel
 

@@ -29,6 +29,7 @@ MARGIN = 12
 USUAL = 0.98  # quantile over the rows of the clip: only a few of them step alike by nature
 NOISE_SHARP, NOISE_HUE, NOISE_BLENDED = 0.2, 0.3, 0.5
 BLENDED_LESS = 0.2  # rows that are blended stand out by nature more often
+DOUBT = 0.5  # power of what speaks against a seam: all of it together would hide the faint ones
 SLIGHT, SLIGHT_FADE = 21.0, 2.0  # log brightness: 17 %; a larger step is a thing in the picture
 SLIGHT_HUE, SLIGHT_HUE_FADE = 12.0, 3.0  # levels
 BESIDE = 6  # rows above and below a line whose texture is compared
@@ -75,9 +76,10 @@ def seam_profile(picture: Picture, tiles: tuple[int, ...]) -> Profile:
     )
     evidence += tile_bonus(h, tiles)
     largest = np.maximum(middle_size(steps(bright, 2)), middle_size(soft_bright))
-    evidence *= slight(largest, SLIGHT, SLIGHT_FADE)
-    evidence *= slight(middle_size(sharp_hue), SLIGHT_HUE, SLIGHT_HUE_FADE)
-    evidence *= goes_on(level)
+    for_a_seam = slight(largest, SLIGHT, SLIGHT_FADE)
+    for_a_seam *= slight(middle_size(sharp_hue), SLIGHT_HUE, SLIGHT_HUE_FADE)
+    for_a_seam *= goes_on(level)
+    evidence *= for_a_seam**DOUBT
     evidence[:MARGIN] = evidence[h - MARGIN :] = 0
     return evidence
 

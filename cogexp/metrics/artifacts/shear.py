@@ -41,7 +41,7 @@ GAPS = (0, 1)  # rows left out at the boundary: a tear may be blended over one r
 AROUND = (-6, -5, -4, -3, 3, 4, 5, 6)
 NOISE = 1.0  # levels of a step
 MARGIN = 8
-BAND_SHARE = 0.45  # a second line this strong ends the band
+BAND_SHARE = 0.75  # a second line this strong is the other end of the band
 
 # Weights beside the shift search's 1. A step up to 1 (log) above those around is what a tear makes.
 SHARP, BLENDED, SLIP, SWAY, GOES_ON = 0.25, 0.2, 0.15, 0.22, 0.2
