@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from cogexp.machine import wait_briefly
+from cogexp.machine import huge_pages, wait_briefly
 from cogexp.spec import SpecError
 
 
@@ -16,6 +16,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     wait_briefly()
+    huge_pages()
     try:
         return _dispatch(words)
     except SpecError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +60,7 @@ def run(
     from cogexp.attempt import Attempt
     from cogexp.store import Store
 
-    device = device if device != "auto" else ("cuda" if gpu() else "cpu")
+    device = _resolved(device)
     half = first_half or FirstHalf()
     attempt = Attempt(
         spec=spec,
@@ -101,6 +101,24 @@ def make_latents(spec: RunSpec, out: Path, *, device: str, store_gb: float, prog
         notes=attempt.resolved | MODELS.notes(spec, device),
         stages=tuple(name for name, cost in attempt.meter.stages.items() if not cost["cached"]),
     )
+
+
+def rehearse(spec: RunSpec, *, device: str) -> None:
+    """Two denoising steps and a decoding that nobody keeps: what a process pays once for a size (memory,
+    kernels, trials) is paid before a run whose seconds are compared.
+
+    Raises what fails.
+    """
+    from cogexp.engine import generate
+
+    device, short = _resolved(device), replace(spec, sampler=replace(spec.sampler, steps=2))
+    latents = generate.denoise(short, generate.encode(short, device), device, lambda done, total: None)
+    for _ in generate.decode(short, latents, device):
+        pass
+
+
+def _resolved(device: str) -> str:
+    return device if device != "auto" else ("cuda" if gpu() else "cpu")
 
 
 def forget_denoiser() -> None:

@@ -12,13 +12,17 @@ import numpy as np
 import pytest
 
 from cogexp.__main__ import main
+from cogexp.build import Request
 from cogexp.cli import quality as command
 from cogexp.engine.models import MODELS
 from cogexp.metrics import networks
 from cogexp.quality import Difference, cost_of, difference, exact_of, pairs
 from cogexp.record import Record
-from cogexp.spec import SpecError
+from cogexp.run import rehearse
+from cogexp.spec import RunSpec, SpecError
+from cogexp.terminal import Progress
 from tests.engine.flags import spec_with
+from tests.launch.jobs import requests
 
 
 @pytest.fixture(autouse=True)
@@ -174,6 +178,38 @@ def test_the_command_runs_pairs_once_and_says_what_they_cost(
     assert {file: file.stat().st_mtime_ns for file in records} == times
     assert main(words) == 0
     assert "against the exact run from the same seed" in capsys.readouterr().out
+
+
+def test_what_a_process_pays_once_is_paid_before_the_first_run_of_each_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events: list[str] = []
+    kept = command.execute
+
+    def execute(request: Request, progress: Progress) -> Record:
+        events.append("run")
+        return kept(request, progress)
+
+    def fails(spec: RunSpec, *, device: str) -> None:
+        events.append(f"{spec.resolution.width} {spec.optimization.cache} {device}")
+        raise RuntimeError("what fails here is told by the run")
+
+    monkeypatch.setattr(command, "execute", execute)
+    monkeypatch.setattr(command, "rehearse", fails)
+    words = ["model=nano", "model.weights=random", "device=cpu", "resolution=64x64,80x64", "sampler.steps=2"]
+    words += ["tracking=off", f"outputs={tmp_path}", "optimization=pab,fastercache"]
+    assert command.command(words) == 0
+    assert events == ["64 none cpu", "run", "run", "run", "80 none cpu", "run", "run", "run"]
+    events.clear()
+    assert command.command(words) == 0
+    assert events == ["run"] * 6, "nothing is left to compute"
+
+
+def test_a_rehearsal_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    [request] = requests(tmp_path / "out", 1, model={"name": "nano", "weights": "random"})
+    rehearse(request.spec, device="cpu")
+    assert not list(tmp_path.iterdir())
 
 
 def test_settings_without_an_approximation_are_a_wrong_request() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 
 from rich.table import Table
@@ -13,7 +14,8 @@ from cogexp.cli import compose, tables
 from cogexp.cli.runs import preflight, second_interrupt_leaves, show_log_lines
 from cogexp.launch.execute import execute, run_folder
 from cogexp.quality import Cost, Pair, cost_of, difference, frames_of, pairs
-from cogexp.record import Record
+from cogexp.record import Record, is_done
+from cogexp.run import rehearse
 from cogexp.spec import SpecError
 from cogexp.terminal import Progress, for_stderr
 
@@ -61,8 +63,14 @@ def _request(by_id: dict[str, Request], spec: object) -> Request:
 def _measure(found: list[Pair], requests: dict[str, Request], progress: Progress) -> list[Cost]:
     """Run what is not done, exact twins first, and compare the clips."""
     records: dict[str, Record] = {}
+    rehearsed: set[tuple[object, ...]] = set()
     for number, (run_id, request) in enumerate(requests.items(), 1):
         progress.say(f"[{number}/{len(requests)}] {run_id}")
+        size = (request.spec.model, request.spec.resolution)
+        if size not in rehearsed and (request.settings.force or not is_done(run_folder(request))):
+            rehearsed.add(size)
+            with suppress(Exception), progress.stage("warm up", None):  # the run fails alike, and records it
+                rehearse(request.spec, device=request.settings.device)
         records[run_id] = execute(request, progress)
     by_setting: dict[str, list[Pair]] = {}
     for pair in found:
