@@ -29,6 +29,8 @@ def show_log_lines(debug: bool) -> None:
     logging.raiseExceptions = False  # a full disk is told once, not by every handler
     logging.captureWarnings(True)  # libraries' warnings go into log.txt, not between the bars
     logging.getLogger("py.warnings").propagate = False
+    # torch remarks on how other libraries (torchao) register their types: nothing a user can change.
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0")
