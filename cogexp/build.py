@@ -144,15 +144,13 @@ def _settings(config: Mapping[str, Any], top: Section) -> Settings:
     check_choice("device", kind, ("auto", "cpu", "cuda"))
     if index and (kind != "cuda" or not index.isdigit()):
         raise SpecError(f"device must be auto, cpu, cuda or cuda:N, got {device!r}; nearest: {kind}")
-    if device == "auto":
-        device = "cuda" if machine.gpu() else "cpu"
     outputs = Path(top.text("outputs", "outputs")).expanduser()
     if outputs.exists() and not outputs.is_dir():
         raise SpecError(
             f"outputs must be a folder, got the file {str(outputs)!r}; for example: outputs=outputs"
         )
     return Settings(
-        device=device,
+        device=machine.device_of(device),
         outputs=outputs,
         study=top.optional_text("study"),
         tracking=mode,

@@ -58,15 +58,15 @@ def explain(folder: Path, out: Path, *, device: str, progress: Progress) -> Expl
             f"the latents of {record.run_id} are not in {out / 'store'}; make them again with: "
             f"python -m cogexp --config-path {folder} outputs={out} force=true"
         )
-    made = _decode(spec, kept[0]["latents"], device, progress, "decode as run")
+    latents = kept[0]["latents"]
+    made = _decode(spec, latents, device, progress, "decode as run")
     lines = generate.tile_lines(spec, device)
     second, how = made, WHOLE
     if lines.rows or lines.columns:
         again = second_decoding(spec, device)
         how = EDGE if again.optimization.vae_tiling else WHOLE
-        second = _decode(again, kept[0]["latents"], device, progress, how)
-    latents = kept[0]["latents"][0].float().cpu().numpy()
-    verdict = attribute(made, second, spec.resolution.fps, latents)
+        second = _decode(again, latents, device, progress, how)
+    verdict = attribute(made, second, spec.resolution.fps, latents[0].float().cpu().numpy())
     sentence = _sentence(verdict, lines, how)
     title = f"{verdict.cause}: {sentence}"
     draw(made, second, verdict, lines, title=title, how=how, out=folder / PICTURE)

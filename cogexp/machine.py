@@ -43,6 +43,11 @@ def huge_pages() -> None:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
+def device_of(asked: str) -> str:
+    """The device that "auto" means here; another one as it was asked for."""
+    return asked if asked != "auto" else ("cuda" if gpu() else "cpu")
+
+
 @functools.lru_cache(maxsize=1)
 def gpu() -> Gpu | None:
     """The first visible NVIDIA GPU, asked of the driver's NVML (torch takes seconds to import), or None."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cogexp import record as records
-from cogexp.machine import gpu
+from cogexp.machine import device_of
 from cogexp.record import Record
 from cogexp.spec import RunSpec
 from cogexp.terminal import Progress, Silent
@@ -60,7 +60,7 @@ def run(
     from cogexp.attempt import Attempt
     from cogexp.store import Store
 
-    device = _resolved(device)
+    device = device_of(device)
     half = first_half or FirstHalf()
     attempt = Attempt(
         spec=spec,
@@ -111,14 +111,10 @@ def rehearse(spec: RunSpec, *, device: str) -> None:
     """
     from cogexp.engine import generate
 
-    device, short = _resolved(device), replace(spec, sampler=replace(spec.sampler, steps=2))
+    short = replace(spec, sampler=replace(spec.sampler, steps=2))
     latents = generate.denoise(short, generate.encode(short, device), device, lambda done, total: None)
     for _ in generate.decode(short, latents, device):
         pass
-
-
-def _resolved(device: str) -> str:
-    return device if device != "auto" else ("cuda" if gpu() else "cpu")
 
 
 def forget_denoiser() -> None:

@@ -65,11 +65,17 @@ class Layout:
         return len(self.rows) * len(self.columns) > 1
 
     @property
+    def largest(self) -> tuple[int, int]:
+        """Height and width of the largest tile, in pixels."""
+        high, wide = (max(t.end - t.start for t in axis) for axis in (self.rows, self.columns))
+        return high, wide
+
+    @property
     def said(self) -> str:
         """In words: how many tiles, and how large the largest one is."""
         if not self.tiled:
             return "no effect: one tile covers the frame, which is decoded whole"
-        high, wide = (max(t.end - t.start for t in axis) for axis in (self.rows, self.columns))
+        high, wide = self.largest
         return f"{len(self.rows) * len(self.columns)} tiles of {wide}x{high} px at most"
 
     @property
@@ -86,8 +92,7 @@ class Layout:
     @property
     def tile_pixels(self) -> int:
         """Pixels of the largest tile: what decides the memory."""
-        high, wide = (max(t.end - t.start for t in axis) for axis in (self.rows, self.columns))
-        return high * wide
+        return math.prod(self.largest)
 
 
 def layout(kind: bool | str, height: int, width: int, grid: Grid = DEFAULT) -> Layout:

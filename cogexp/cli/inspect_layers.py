@@ -161,11 +161,10 @@ def make_atlas(
     from cogexp.inspect.sources import EngineSource
     from cogexp.inspect.tables import tables
     from cogexp.inspect.watched import VIDEO_FRAMES, observe
-    from cogexp.machine import gpu
     from cogexp.video import VideoError, read
 
     spec, settings = request.spec, request.settings
-    device = settings.device if settings.device != "auto" else ("cuda" if gpu() else "cpu")
+    device = settings.device
     check_device(device)
     _check_memory(request, device, progress)
     try:

@@ -23,7 +23,7 @@ PIECE = 1 << 20  # values written out at a time: 4 MiB, about a core's share of 
 
 
 def convolve(layer: Any, frames: Tensor) -> Tensor:
-    """`layer(frames)` of a convolution without a hook on it; on a CPU in the fastest way with equal bits."""
+    """`layer(frames)`; on a CPU in the fastest way with equal bits."""
     if pointwise(layer):
         with same_sums():
             made: Tensor = layer(frames)
@@ -42,11 +42,17 @@ def pointwise(layer: nn.Conv3d) -> bool:
     return all(side == 1 for side in layer.kernel_size)
 
 
+def hooked(layer: nn.Conv3d) -> bool:
+    """Whether only the layer's own forward has its weights, as with storage in 8 bits or with offload."""
+    return "forward" in vars(layer)
+
+
 def _may_be_cut(layer: nn.Conv3d, frames: Tensor) -> bool:
     plain = layer.stride == (1, 1, 1) and layer.dilation == (1, 1, 1) and layer.groups == 1
     zeros = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
     fits = frames.device.type == "cpu" and frames.dtype == torch.float32 and frames.shape[0] == 1
-    return plain and zeros and fits and layer.bias is not None and _is_slow(layer, frames)
+    free = not hooked(layer) and layer.bias is not None
+    return plain and zeros and fits and free and _is_slow(layer, frames)
 
 
 def _is_slow(layer: nn.Conv3d, frames: Tensor) -> bool:

@@ -117,9 +117,7 @@ def _convolve(convolution: Any, frames: Tensor) -> Tensor:
     """CogVideoXSafeConv3d, which cuts inputs of more than 2 GiB (in 16 bits) along time: the same pieces, but
     one at a time, and never shorter than the kernel (there diffusers 0.42 raises: above 1.6 megapixels)."""
     gib = frames.numel() * 2 / 1024**3
-    if "forward" in vars(convolution):  # with a hook on it, only its own forward has the weights
-        return _hooked(convolution, frames)
-    if gib <= 2:
+    if gib <= 2 or cpu_convolution.hooked(convolution):
         return cpu_convolution.convolve(convolution, frames)
     reach = convolution.kernel_size[0] - 1
     size = max(-(-frames.shape[2] // (int(gib / 2) + 1)), reach + 1)
@@ -132,12 +130,6 @@ def _convolve(convolution: Any, frames: Tensor) -> Tensor:
         made[:, :, first : first + piece.shape[2]] = piece
         del piece
     assert made is not None
-    return made
-
-
-def _hooked(convolution: Any, frames: Tensor) -> Tensor:
-    with same_sums():
-        made: Tensor = convolution(frames)
     return made
 
 

@@ -120,6 +120,7 @@ def _finish(request: Request, ahead: Ahead, progress: Progress, *, keep: bool) -
     except KeyboardInterrupt:
         record_lost(request, "the sweep was interrupted", status="interrupted", started=started)
         raise
+    progress = ahead.paced(progress)
     if made is not None and made.problem:
         progress.say(f"{request.spec.run_id} could not be denoised ahead and is tried again: {made.problem}")
         execute(request, progress)
@@ -131,4 +132,4 @@ def _finish(request: Request, ahead: Ahead, progress: Progress, *, keep: bool) -
         return
     notes = {"hydra.launcher": NOTE, **made.half.notes}
     half = FirstHalf(notes=notes, stages=made.half.stages)
-    execute(request, ahead.paced(progress), first_half=half)
+    execute(request, progress, first_half=half)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-SCALE = 8  # pixels a latent row
+from cogexp.tiles import SCALE
+
 LEFT = 0.02  # of 1 - r: what even the right shift leaves
 STILL = 1  # columns: content may be slanted by so much from row to row
 DISPLACED = 0.25  # log of what is left in place over what the best shift leaves; clean latents: 0.14 at most
