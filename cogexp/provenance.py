@@ -6,11 +6,13 @@ Only the standard library here; nothing that is described is imported.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import os
 import platform
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,13 @@ def versions() -> dict[str, str]:
     """Versions of Python, cogexp and its libraries, from metadata (nothing is imported); absent: left out."""
     from cogexp import __version__
 
-    found = {"python": platform.python_version(), "cogexp": __version__}
+    return {"python": platform.python_version(), "cogexp": __version__, **_installed()}
+
+
+@functools.lru_cache(maxsize=1)
+def _installed() -> dict[str, str]:
+    """Once a process: reading the metadata takes a tenth of a second, and a loaded library stays as it is."""
+    found = {}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
@@ -70,13 +78,19 @@ SECRET_PATTERNS = {  # what to look for (case ignored): what to put there
 }
 
 
-def redact(text: str) -> str:
+def secrets() -> list[str]:
+    """Values of environment variables that are named like secrets, the longest first."""
+    found = {value for name, value in os.environ.items() if SECRET_NAME.search(name) and len(value) >= 8}
+    return sorted(found, key=len, reverse=True)
+
+
+def redact(text: str, known: Sequence[str] | None = None) -> str:
     """`text` with whatever looks like a key, a token or a URL's credentials replaced by '***'.
 
-    Values of environment variables that are named like secrets go first, whatever they look like.
+    The `known` secrets go first, whatever they look like: those of `secrets()`, which whoever has many texts
+    asks for once.
     """
-    secrets = {value for name, value in os.environ.items() if SECRET_NAME.search(name) and len(value) >= 8}
-    for secret in sorted(secrets, key=len, reverse=True):
+    for secret in secrets() if known is None else known:
         text = text.replace(secret, "***")
     for pattern, replacement in SECRET_PATTERNS.items():
         text = re.sub(pattern, replacement, text, flags=re.IGNORECASE)

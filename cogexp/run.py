@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cogexp import record as records
-from cogexp.machine import device_of
+from cogexp.machine import device_of, importing
 from cogexp.record import Record
 from cogexp.spec import RunSpec
 from cogexp.terminal import Progress, Silent
@@ -56,9 +56,10 @@ def run(
     if not force and records.is_done(folder):
         return records.read(folder)
     # Imported here: whoever only asks for a finished record waits for no torch.
-    from cogexp import pictures, scores, stages
-    from cogexp.attempt import Attempt
-    from cogexp.store import Store
+    with importing():
+        from cogexp import pictures, scores, stages
+        from cogexp.attempt import Attempt
+        from cogexp.store import Store
 
     device = device_of(device)
     half = first_half or FirstHalf()
@@ -84,19 +85,28 @@ def run(
     return attempt.record
 
 
-def make_latents(spec: RunSpec, out: Path, *, device: str, store_gb: float, progress: Progress) -> FirstHalf:
-    """Only the first half of a run: leave its latents in `out/store`, where `run` finds them.
+def make_latents(
+    spec: RunSpec, out: Path, *, device: str, store_gb: float, progress: Progress, frames: bool = False
+) -> FirstHalf:
+    """Only the first half of a run: leave its latents in `out/store`, where `run` finds them; with `frames`
+    the native frames as well.
 
     Raises what fails.
     """
-    from cogexp import stages
-    from cogexp.attempt import Attempt
-    from cogexp.engine.models import MODELS, check_device
-    from cogexp.store import Store
+    with importing():
+        from cogexp import stages
+        from cogexp.attempt import Attempt
+        from cogexp.engine.models import MODELS, check_device
+        from cogexp.store import Store
 
     check_device(device)
     attempt = Attempt(spec=spec, folder=out / "runs" / spec.run_id, device=device)
-    stages.latents(attempt, Store(out / "store", store_gb), progress)
+    store = Store(out / "store", store_gb)
+    if frames:
+        for _ in stages.native_frames(attempt, store, progress):
+            pass
+    else:
+        stages.latents(attempt, store, progress)
     return FirstHalf(
         notes=attempt.resolved | MODELS.notes(spec, device),
         stages=tuple(name for name, cost in attempt.meter.stages.items() if not cost["cached"]),

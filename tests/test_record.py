@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import logging
 import os
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 
 from cogexp import record as records
+from cogexp.machine import importing
 from cogexp.provenance import git_state, redact
 from cogexp.record import Record, RecordError, is_done, load_many, read, write
 
@@ -316,6 +319,15 @@ def test_values_of_secret_variables_go_whatever_they_look_like(monkeypatch: pyte
         status="failed", error={"type": "E", "message": "bad local-quite-ordinary", "stage": None}
     )
     assert record.error == {"type": "E", "message": "bad ***", "stage": None}
+
+
+def test_garbage_is_not_sought_while_libraries_load() -> None:
+    assert gc.isenabled()
+    with contextlib.suppress(ImportError), importing():
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
 
 
 def test_versions_are_found_without_importing_anything_heavy() -> None:

@@ -44,12 +44,22 @@ class _Stage:
     done: int = 0
 
 
-def latents_of(request: Request, progress: Progress) -> FirstHalf:
-    """Encode and denoise one job into the store."""
+def latents_of(request: Request, progress: Progress, *, frames: bool = False) -> FirstHalf:
+    """Encode and denoise one job into the store; with `frames` decode it as well."""
     settings = request.settings
     return make_latents(
-        request.spec, settings.outputs, device=settings.device, store_gb=settings.store_gb, progress=progress
+        request.spec,
+        settings.outputs,
+        device=settings.device,
+        store_gb=settings.store_gb,
+        progress=progress,
+        frames=frames,
     )
+
+
+def frames_of(request: Request, progress: Progress) -> FirstHalf:
+    """Encode, denoise and decode one job into the store."""
+    return latents_of(request, progress, frames=True)
 
 
 def firsts(requests: Sequence[Request]) -> dict[str, Request]:
@@ -66,22 +76,17 @@ class Ahead:
     """The second process and what it made; a thread of this process feeds it and listens.
 
     It works at most `lead` clips ahead. After a failure it ends, so that the first process has all memory to
-    try that job by itself, and comes back for the next one. With `both`, the first process makes latents,
+    try that job by itself, and comes back for the next one. With `here`, the first process makes latents,
     too, instead of waiting. On a CPU each process denoises with its half of the cores, and with all of them
     while the other one has nothing to do.
     """
 
     def __init__(
-        self,
-        requests: Sequence[Request],
-        lead: int,
-        make: Make = latents_of,
-        *,
-        both: bool = False,
+        self, requests: Sequence[Request], lead: int, make: Make = latents_of, *, here: Make | None = None
     ) -> None:
         self._jobs = firsts(requests)
         self._order = {key: number for number, key in enumerate(self._jobs)}
-        self._lead, self._make, self._both = lead, make, both
+        self._lead, self._make, self._here_too = lead, make, here
         self._context = multiprocessing.get_context("spawn")  # a fork beside libraries with threads may hang
         self._threads = self._context.Value("i", half())
         self._busy = False  # the second process
@@ -108,21 +113,22 @@ class Ahead:
             with self._changed:
                 if (made := self._hand_out(key)) is not None:
                     return made
-                free = self._claim() if self._both else None
+                free = self._claim() if self._here_too is not None else None
             if free is None:
                 return self._wait(key, request, progress)
             self._make_here(free, progress)
 
     def paced(self, progress: Progress) -> Progress:
         """A progress under which this process computes with the cores that the second one leaves."""
-        return _Paced(progress, self._cores_here) if self._both else progress
+        return _Paced(progress, self._cores_here) if self._here_too is not None else progress
 
     def _cores_here(self) -> int:
         return max(usable_cores() - half(), 1) if self._busy else usable_cores()
 
     def _make_here(self, key: str, progress: Progress) -> None:
+        assert self._here_too is not None
         try:
-            made = Made(half=self._make(self._jobs[key], self.paced(progress)))
+            made = Made(half=self._here_too(self._jobs[key], self.paced(progress)))
         except Exception as error:  # noqa: BLE001 - that job's own run tries again and records what fails
             made = _failed(error)
         with self._changed:

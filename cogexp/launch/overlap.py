@@ -2,8 +2,9 @@
 
 Decoding, upscaling, measuring, writing and waiting for W&B take a third to a half of the time when one
 process does one thing after the other. Here a second process denoises and leaves the latents in the store.
-On a CPU the first process denoises, too, whenever it would wait: each then computes with half of the cores,
-which makes more clips than one process with all of them.
+On a CPU the first process denoises, too, whenever it would wait, and the second one decodes what it denoised:
+each then computes with half of the cores, which makes more clips than one process with all of them. Large
+clips come first there, so that both end together.
 A sweep that is killed loses at most the run under way and what was being denoised.
 """
 
@@ -16,7 +17,7 @@ from cogexp import machine
 from cogexp import record as records
 from cogexp.build import Request, Settings
 from cogexp.catalog import VARIANTS
-from cogexp.launch.ahead import Ahead, Make, latents_of
+from cogexp.launch.ahead import Ahead, Make, frames_of, latents_of
 from cogexp.launch.basic import Clock
 from cogexp.launch.execute import execute
 from cogexp.launch.lost import record_lost
@@ -24,6 +25,7 @@ from cogexp.launch.process import usable_cores
 from cogexp.plan import cards, memory
 from cogexp.run import FirstHalf, forget_denoiser
 from cogexp.spec import RunSpec, SpecError
+from cogexp.study.order import model_key
 from cogexp.terminal import Progress
 
 CONTEXT_GIB = 0.5  # of GPU memory, for each process that uses it
@@ -74,6 +76,22 @@ def both_denoise(specs: Sequence[RunSpec], device: str) -> bool:
     return bool(twice <= psutil.virtual_memory().available / 2**30)
 
 
+def longest_first(specs: Sequence[RunSpec]) -> list[int]:
+    """Indices of `specs` such that large clips come before small ones of the same model.
+
+    Two processes that share the clips end together when the last ones are short.
+    """
+    seen: dict[str, int] = {}
+    ranks = [seen.setdefault(model_key(spec), len(seen)) for spec in specs]
+    return sorted(range(len(specs)), key=lambda index: (ranks[index], -_work(specs[index])))
+
+
+def _work(spec: RunSpec) -> int:
+    """What a denoising takes, roughly: pixels times steps."""
+    size = spec.resolution
+    return size.width * size.height * size.frames * spec.sampler.steps
+
+
 def _peak(spec: RunSpec, names: tuple[str, ...]) -> float:
     stages = memory.stages(spec, VARIANTS[spec.model.name])
     return max(stages[name].peak_allocated_gib for name in names if name in stages)
@@ -90,7 +108,7 @@ def launch(
     progress: Progress,
     seconds: Sequence[float | None],
     options: Options,
-    make: Make = latents_of,
+    make: Make | None = None,
 ) -> None:
     """Run `requests` one after the other, each denoised ahead; `seconds`: how long each is expected to take.
 
@@ -102,7 +120,13 @@ def launch(
     check(settings, options)
     check_memory([request.spec for request in requests], settings.device)
     both = both_denoise([request.spec for request in requests], settings.device)
-    ahead = Ahead(requests, options.ahead, make, both=both)
+    if both:
+        turns = longest_first([request.spec for request in requests])
+        requests, seconds = [requests[turn] for turn in turns], [seconds[turn] for turn in turns]
+    # Where both denoise, the second one decodes, too: what is left for the first one is short, and so is
+    # the time at the end in which only one of them has work.
+    there, here = (make or frames_of, make or latents_of) if both else (make or latents_of, None)
+    ahead = Ahead(requests, options.ahead, there, here=here)
     clock = Clock(seconds)
     try:
         for index, request in enumerate(requests):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cogexp.provenance import redact
+from cogexp.provenance import redact, secrets
 from cogexp.record import Record
 
 # Swept keys stay scalar in W&B's config, so that tables, filters and parallel coordinates can use them.
@@ -115,7 +115,7 @@ def texts(record: Record) -> dict[str, str]:
         for key in ("level", "kind", "cause"):
             if isinstance(artifact, Mapping) and artifact.get(key) is not None:
                 found[f"{clip}/artifact_{key}"] = str(artifact[key])
-    return {key: redact(value) for key, value in found.items()}
+    return dict(_redacted(found))
 
 
 def curves(record: Record) -> list[dict[str, float]]:
@@ -148,10 +148,14 @@ def media(record: Record) -> dict[str, tuple[str, str]]:
 
 
 def _redacted(value: Any) -> Any:
+    return _without(secrets(), value)
+
+
+def _without(known: Sequence[str], value: Any) -> Any:
     if isinstance(value, str):
-        return redact(value)
+        return redact(value, known)
     if isinstance(value, Mapping):
-        return {key: _redacted(item) for key, item in value.items()}
+        return {key: _without(known, item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_redacted(item) for item in value]
+        return [_without(known, item) for item in value]
     return value

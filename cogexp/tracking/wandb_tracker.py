@@ -159,6 +159,8 @@ class WandbTracker:
             disable_git=True,  # the record has the commit; W&B would add the remote's address and a diff
             disable_code=True,
             disable_job_creation=True,
+            # The record has the versions that matter; reading those of all packages took most of the time.
+            x_save_requirements=False,
         )
         run = wandb.init(
             project=self._project, entity=self._entity, dir=str(self._folder), id=plan.run_id, name=plan.name,

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,12 @@ import pytest
 from cogexp import record as records
 from cogexp.build import Request, Settings
 from cogexp.launch import basic, overlap
-from cogexp.launch.ahead import _Paced, firsts
+from cogexp.launch.ahead import _Paced, firsts, frames_of, latents_of
 from cogexp.launch.overlap import Options, check, check_memory, launch
 from cogexp.machine import Gpu
 from cogexp.run import FirstHalf
 from cogexp.spec import SpecError
-from cogexp.store import Store
+from cogexp.store import Keys, Store
 from cogexp.terminal import Progress, Silent
 from cogexp.video import read
 from tests.launch.jobs import by_seed, finish, requests
@@ -186,6 +187,27 @@ def test_what_fails_in_the_first_process_is_tried_again(
 
 def raising(request: Request, progress: Progress) -> FirstHalf:
     raise ValueError("no such noise")
+
+
+def test_long_clips_come_first_and_one_model_stays_together(tmp_path: Path) -> None:
+    spec = requests(tmp_path, 1)[0].spec
+    small, large = (
+        replace(spec, resolution=replace(spec.resolution, width=width, height=width // 2))
+        for width in (128, 256)
+    )
+    others = [replace(each, model=replace(each.model, dtype="bfloat16")) for each in (small, large)]
+    specs = [small, others[0], large, others[1], small]
+    assert overlap.longest_first(specs) == [2, 0, 4, 3, 1]
+    more_steps = replace(small, sampler=replace(small.sampler, steps=50 * small.sampler.steps))
+    assert overlap.longest_first([large, more_steps]) == [1, 0]
+
+
+def test_the_second_process_decodes_where_both_denoise(tmp_path: Path) -> None:
+    job = requests(tmp_path, 1, **QUICK)[0]
+    half = frames_of(job, Silent())
+    assert half.stages[-1] == "decode"
+    assert Store(tmp_path / "store", 1).has("decode", Keys.of(job.spec).decode)
+    assert "decode" not in latents_of(requests(tmp_path / "other", 1, **QUICK)[0], Silent()).stages
 
 
 def test_both_denoise_only_on_a_cpu_with_cores_and_memory(
