@@ -26,6 +26,10 @@ from torch import Tensor, nn
 from cogexp.engine import cpu_convolution, lean_fingerprint
 from cogexp.engine.threads import same_sums
 
+# A CPU computes SiLU some values at a time, and the rest one by one with other bits. Channels of a multiple of
+# this many values have no rest, so that they may be written apart from each other.
+WHOLE_VECTORS = 64
+
 Box = list[Tensor]  # one tensor, handed over: whoever pops it holds the only reference and can free it
 
 
@@ -73,7 +77,7 @@ class LeanDecoder:
                 box = [_shown(resnet, self._resnet(resnet, box, z))]
             for upsampler in block.upsamplers or ():
                 box = [_shown(upsampler, _upsample(upsampler, box))]
-        made = self._causal(decoder.conv_out, [_activated(decoder.norm_out, box, z)])
+        made = self._half(decoder.norm_out, decoder.conv_out, box, z)
         return _shown(decoder.conv_out, made)
 
     def _resnet(self, block: Any, box: Box, z: Tensor) -> Tensor:
@@ -90,17 +94,23 @@ class LeanDecoder:
         return self._half(block.norm2, block.conv2, inner, z).add_(shortcut)
 
     def _half(self, norm: Any, convolution: Any, box: Box, z: Tensor) -> Tensor:
-        return self._causal(convolution, [_activated(norm, box, z)])
+        reach = convolution.time_kernel_size - 1
+        return self._behind(convolution, [_activated(norm, box, z, reach)])
 
     def _causal(self, convolution: Any, box: Box) -> Tensor:
-        """The last frames of the group before, or the first frame repeated, in front; then convolve."""
+        """Convolve what has no frames in front yet."""
+        reach = convolution.time_kernel_size - 1
+        return self._behind(convolution, [F.pad(box.pop(), (0, 0, 0, 0, reach, 0))])
+
+    def _behind(self, convolution: Any, box: Box) -> Tensor:
+        """Fill the room in front with the last frames of the group before, or with the first frame repeated;
+        then convolve."""
         frames = box.pop()
         reach = convolution.time_kernel_size - 1
         if reach:
             before = self._kept.pop(convolution, None)
-            front = [frames[:, :, :1]] * reach if before is None else [before]
-            frames = torch.cat([*front, frames], dim=2)
-            del front, before
+            frames[:, :, :reach] = frames[:, :, reach : reach + 1] if before is None else before
+            del before
             if not self._last:
                 self._kept[convolution] = frames[:, :, -reach:].clone()
         return _convolve(convolution.conv, frames)
@@ -133,8 +143,9 @@ def _convolve(convolution: Any, frames: Tensor) -> Tensor:
     return made
 
 
-def _activated(norm: Any, box: Box, z: Tensor) -> Tensor:
-    """SiLU(GroupNorm(x) * conv_y(z) + conv_b(z)), z enlarged to the size of x; all in one tensor."""
+def _activated(norm: Any, box: Box, z: Tensor, reach: int) -> Tensor:
+    """SiLU(GroupNorm(x) * conv_y(z) + conv_b(z)), z enlarged to the size of x, with room for `reach` frames
+    in front: what a convolution then fills need not be copied again."""
     normed: Tensor = norm.norm_layer(box.pop())
     both = ((norm.conv_y.conv, Tensor.mul_), (norm.conv_b.conv, Tensor.add_))
     with same_sums():
@@ -145,7 +156,17 @@ def _activated(norm: Any, box: Box, z: Tensor) -> Tensor:
             enlarged = _enlarged(z, normed.shape[2:])
             for convolution, apply in both:
                 apply(normed, convolution(enlarged))
-    return F.silu(_shown(norm, normed), inplace=True)
+    normed = _shown(norm, normed)
+    if not reach:
+        return F.silu(normed, inplace=True)
+    b, c, t, h, w = normed.shape
+    made = normed.new_empty(b, c, t + reach, h, w)
+    behind = made[:, :, reach:]
+    if t * h * w % WHOLE_VECTORS == 0:
+        torch.ops.aten.silu.out(normed, out=behind)
+    else:
+        behind.copy_(F.silu(normed, inplace=True))
+    return made
 
 
 def _before(convolution: Any, z: Tensor, copies: int) -> Tensor:
