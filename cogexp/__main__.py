@@ -8,15 +8,14 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from cogexp.machine import huge_pages, wait_briefly
+from cogexp.machine import before_torch
 from cogexp.spec import SpecError
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    wait_briefly()
-    huge_pages()
+    before_torch()
     try:
         return _dispatch(words)
     except SpecError as error:

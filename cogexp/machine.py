@@ -28,6 +28,12 @@ class _NvmlMemory(ctypes.Structure):
     _fields_ = [("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong)]
 
 
+def before_torch() -> None:
+    """What torch reads once, when it is loaded."""
+    wait_briefly()
+    huge_pages()
+
+
 def wait_briefly() -> None:
     """Call before torch is loaded: an OpenMP thread that waits for another gives its core away soon.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cogexp.machine import huge_pages, wait_briefly
+from cogexp.machine import before_torch
 from tests import browser as browsers
 
 # Before any library reads them. A developer's key must never turn a test into an upload.
@@ -18,8 +18,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers share the cores: one thread each, in what they start too, so that frames are equal to the bit.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-wait_briefly()
-huge_pages()
+before_torch()
 for secret in ("WANDB_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
     os.environ.pop(secret, None)
 

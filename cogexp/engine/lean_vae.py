@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from cogexp.engine import cpu_convolution, lean_fingerprint
 from cogexp.engine.threads import same_sums
 
-# A CPU computes SiLU some values at a time, and the rest one by one with other bits. Channels of a multiple of
-# this many values have no rest, so that they may be written apart from each other.
+# A CPU computes SiLU some values at a time, and the rest one by one with other bits. Channels of a multiple
+# of this many values have no rest, so that they may be written apart from each other.
 WHOLE_VECTORS = 64
 
 Box = list[Tensor]  # one tensor, handed over: whoever pops it holds the only reference and can free it
