@@ -1,6 +1,6 @@
 """A folder of clean and faulty clips for `python -m cogexp.metrics.evaluate`:
-python -m tests.metrics.make_set OUT [--seed N] [--sources development|fresh|later|none] [--files FOLDER]
-[--per-kind N]
+python -m tests.metrics.make_set OUT [--seed N] [--sources development|fresh|later|latest|none]
+[--files FOLDER [--leave-out FILE] [--no-repeats]] [--per-kind N]
 
 Clean clips of tests/metrics/sources.py at 512x288 (and of a folder of videos and pictures), two of the edits
 of tests/metrics/edits.py of each, and faults of tests/faults with parameters drawn at random; all compressed
@@ -115,9 +115,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=20, help="of the faults' parameters")
     parser.add_argument("--sources", choices=SETS, default="development", help="clean clips of the tests")
     parser.add_argument("--files", type=Path, help="folder of videos and pictures for clean clips as well")
+    parser.add_argument(
+        "--leave-out", type=Path, help="text file: names in that folder to leave out, one a line"
+    )
+    parser.add_argument("--no-repeats", action="store_true", help="take no video where it repeats a frame")
     parser.add_argument("--per-kind", type=int, default=PER_KIND, help="faulty clips a kind")
     options = parser.parse_args()
-    sources = SETS[options.sources]() + (files_of(options.files) if options.files else [])
+    sources = SETS[options.sources]()
+    if options.files:
+        leave_out = options.leave_out.read_text(encoding="utf-8").split() if options.leave_out else ()
+        sources += files_of(options.files, leave_out, repeats=not options.no_repeats)
     clips = make(options.out, sources, options.seed, options.per_kind)
     origins = {source.origin for source in sources}
     print(f"{len(clips)} clips of {len(sources)} clean ones ({len(origins)} sources) in {options.out}")

@@ -7,8 +7,9 @@ are judged on the others. `SETS` keeps apart what detectors were developed on an
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -41,9 +42,11 @@ FRESH_PHOTOS = (
     ("sklearn", "datasets/images", "flower.jpg"),
     ("matplotlib", "mpl-data/sample_data", "grace_hopper.jpg"),
 )
-SCENES, FRESH_SCENES, LATER_SCENES = range(12), range(300, 324), range(700, 724)
+SCENES, FRESH_SCENES = range(12), range(300, 324)
+LATER_SCENES, LATEST_SCENES = range(700, 724), range(1100, 1124)
 ANIMATED, STILLS = (".webp", ".gif"), (".jpg", ".png")
 ALIKE = 6.0  # levels between thumbnails: the same video twice
+SAME, MOVES = 0.3, 1.0  # levels between neighbours: the same picture, another one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +73,16 @@ def later() -> list[Source]:
     return cartoons(LATER_SCENES)
 
 
+def latest() -> list[Source]:
+    """Cartoons that came after these."""
+    return cartoons(LATEST_SCENES)
+
+
 SETS: dict[str, Callable[[], list[Source]]] = {
     "development": development,
     "fresh": fresh,
     "later": later,
+    "latest": latest,
     "none": list,
 }
 
@@ -150,30 +159,34 @@ def cartoons(scenes: Sequence[int]) -> list[Source]:
     return found
 
 
-def files_of(folder: Path) -> list[Source]:
-    """Every video and every picture of a folder."""
-    return [*videos(folder), *passed_over([p for p in sorted(folder.iterdir()) if p.suffix in STILLS])]
+def files_of(folder: Path, leave_out: Collection[str] = (), repeats: bool = True) -> list[Source]:
+    """Every video and every picture of a folder but the names (without suffix) in `leave_out`."""
+    paths = [path for path in sorted(folder.iterdir()) if path.stem not in leave_out]
+    return [*videos(paths, repeats), *passed_over([path for path in paths if path.suffix in STILLS])]
 
 
-def videos(folder: Path) -> list[Source]:
-    """FRAMES frames from the middle of every video of a folder, cut to 16:9.
+def videos(paths: Sequence[Path], repeats: bool = True) -> list[Source]:
+    """FRAMES frames from the middle of every video among some files, cut to 16:9.
 
     Files that are too short, and such as show what an earlier one shows, are left out. NAME-1 and NAME-2
-    have one origin.
+    have one origin. Without `repeats` no window holds the same frame twice: another part of the video is
+    taken, or the file is left out and named.
     """
     found: list[Source] = []
     seen: list[np.ndarray] = []
-    for k, path in enumerate(sorted(folder.iterdir())):
+    for k, path in enumerate(paths):
         frames = frames_of(path)
         if len(frames) < FRAMES:
             continue
         thumbnail = cv2.resize(frames[len(frames) // 2], (24, 24), interpolation=cv2.INTER_AREA).astype(float)
         if any(np.abs(thumbnail - other).mean() < ALIKE for other in seen):
             continue
+        tried = parts(frames, 1 + (k % 2 if len(frames) >= 2 * FRAMES else 0))
+        part = tried[0] if repeats else next((each for each in tried if not repeats_a_frame(each)), None)
+        if part is None:
+            print(f"{path.name}: left out, for it repeats frames")
+            continue
         seen.append(thumbnail)
-        step = 1 + (k % 2 if len(frames) >= 2 * FRAMES else 0)
-        first = (len(frames) - step * FRAMES) // 2
-        part = frames[first:][: step * FRAMES : step]
         h, w = part.shape[1:3]
         high = min(h, w * SIZE[1] // SIZE[0])
         wide = min(w, h * SIZE[0] // SIZE[1])
@@ -181,6 +194,19 @@ def videos(folder: Path) -> list[Source]:
         part = resized(part[:, top : top + high, left : left + wide], *SIZE)
         found.append(Source(name=path.stem, origin=path.stem.rsplit("-", 1)[0], clip=part))
     return found
+
+
+def parts(frames: Clip, step: int) -> list[Clip]:
+    """FRAMES frames each: every `step`-th in the middle, then every one there, at the start, at the end."""
+    spare = len(frames) - FRAMES
+    stepped = frames[(len(frames) - step * FRAMES) // 2 :][: step * FRAMES : step]
+    return [stepped, *(frames[first:][:FRAMES] for first in (spare // 2, 0, spare))]
+
+
+def repeats_a_frame(clip: Clip) -> bool:
+    """Some neighbours are the same picture, others are not (levels of 0..255)."""
+    change = np.array([cv2.absdiff(a, b).mean() for a, b in pairwise(clip)])
+    return bool(change.min() < SAME and change.max() > MOVES)
 
 
 def frames_of(path: Path) -> Clip:

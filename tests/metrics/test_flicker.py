@@ -5,7 +5,7 @@ import pytest
 
 from cogexp.metrics.artifacts.detect import DETECTORS
 from cogexp.metrics.artifacts.evidence import Evidence
-from cogexp.metrics.artifacts.flicker import CUT_COUNTS, LIGHT_COUNTS, find_flicker, reversals, weights
+from cogexp.metrics.artifacts.flicker import LIGHT_COUNTS, UNEVEN_COUNTS, find_flicker, reversals, weights
 from tests import faults
 from tests.metrics.clips import shipped
 
@@ -44,7 +44,16 @@ def test_a_fade_is_no_flicker(bunny):
 
 def test_weights_of_cuts_and_of_light():
     change, spread = np.array([0.01, 0.8, 0.01, 0.0, 0.0, 0.0, 0.1]), np.array([0.01] * 6 + [0.4])
-    assert weights(change, spread) == pytest.approx([LIGHT_COUNTS] * 4 + [1, 1, CUT_COUNTS])
+    assert weights(change, spread) == pytest.approx([LIGHT_COUNTS] * 4 + [1, 1, UNEVEN_COUNTS])
+
+
+def test_a_lamp_that_lights_a_part_of_the_picture_is_no_flicker(bunny):
+    """It brightens what is near to it by much and what is far by little, in one frame."""
+    shade = np.linspace(1.0, 0.0, bunny.shape[2])[None, :, None] ** 2
+    lamp = (bunny * 0.6).astype(np.uint8)
+    lamp[6] = (lamp[6] * (1 + 0.6 * shade)).astype(np.uint8)
+    assert raw(lamp) < DETECTORS["flicker"].suspect
+    assert raw(spiked(lamp, 1.06)) > DETECTORS["flicker"].suspect
 
 
 def test_less_is_said_where_less_is_taken_back():

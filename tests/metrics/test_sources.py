@@ -11,11 +11,12 @@ from tests.metrics.sources import (
     FRESH_PHOTOS,
     FRESH_SCENES,
     LATER_SCENES,
+    LATEST_SCENES,
     PHOTOS,
     SCENES,
     Source,
     files_of,
-    videos,
+    repeats_a_frame,
 )
 
 
@@ -36,7 +37,7 @@ def folder(tmp_path_factory):
 
 
 def test_videos_of_a_folder_are_cut_and_named_by_what_they_come_from(folder):
-    found = videos(folder)
+    found = files_of(folder)
     assert [source.name for source in found] == ["a-1", "a-2"]
     assert {source.origin for source in found} == {"a"}
     assert all(source.clip.shape == (FRAMES, 288, 512, 3) for source in found)
@@ -47,6 +48,26 @@ def test_fresh_sources_are_not_those_of_development():
     assert not set(PHOTOS) & set(FRESH_PHOTOS)
     assert not set(SCENES) & set(FRESH_SCENES)
     assert not set(LATER_SCENES) & {*SCENES, *FRESH_SCENES}
+    assert not set(LATEST_SCENES) & {*SCENES, *FRESH_SCENES, *LATER_SCENES}
+
+
+def test_names_can_be_left_out(folder):
+    assert [source.name for source in files_of(folder, leave_out=["a-1", "again"])] == ["a-2"]
+
+
+def test_a_window_that_repeats_a_frame_can_be_avoided(tmp_path, capsys):
+    draft = np.repeat(pan(2, FRAMES, 120, 120, seed=2), 3, axis=0)
+    draft[:, 0, 0, 0] = np.arange(len(draft))  # a page that equals the one before would not be written
+    save(tmp_path / "draft.webp", draft)
+    hangs = pan(2, 3 * FRAMES, 120, 120, seed=1)
+    hangs[len(hangs) // 2] = hangs[len(hangs) // 2 - 1]
+    hangs[len(hangs) // 2, 0, 0] ^= 1
+    save(tmp_path / "hangs.webp", hangs)
+    assert [source.name for source in files_of(tmp_path)] == ["draft", "hangs"]
+    (found,) = files_of(tmp_path, repeats=False)
+    assert found.name == "hangs"
+    assert not repeats_a_frame(found.clip)
+    assert "draft.webp: left out" in capsys.readouterr().out
 
 
 def test_pictures_of_a_folder_are_passed_over_slowly_and_fast(tmp_path):

@@ -36,8 +36,8 @@ DETECTORS: dict[str, Detector] = {
     "vertical_seam": Detector(find=find_vertical_seam, usual=1.16, suspect=2.65, certain=3.1),
     "grid": Detector(find=find_grid, usual=0.21, suspect=0.46, certain=0.62),
     "checkerboard": Detector(find=find_checkerboard, usual=0.34, suspect=1.1, certain=1.5),
-    "flicker": Detector(find=find_flicker, usual=0.0, suspect=2.6, certain=5.0),
-    "freeze": Detector(find=find_freeze, usual=1.5, suspect=4.6, certain=5.0),
+    "flicker": Detector(find=find_flicker, usual=0.0, suspect=2.3, certain=4.2),
+    "freeze": Detector(find=find_freeze, usual=1.5, suspect=4.3, certain=4.95),
     "black": Detector(find=find_black, usual=0.0, suspect=0.5, certain=1.0),
 }
 

@@ -1,8 +1,9 @@
 """Flicker: the whole picture becomes brighter and darker from frame to frame.
 
 Idea: in every part of the picture the brightness changes by the same factor, and the change is taken back
-in the next frame. A fade goes one way, a cut changes each part differently, motion averages out over the
-parts, and a light in the scene (lightning, an explosion) changes it by far more than a decoder does.
+in the next frame. A fade goes one way, a cut and a lamp that is switched or pulses change each part
+differently, motion averages out over the parts, and a light in the scene (lightning, an explosion) changes
+it by far more than a decoder does.
 
 What speaks against a flicker makes it less rather than nothing: of two busy clips the one that flickers as
 well must still rank higher.
@@ -22,7 +23,9 @@ TAKEN_BACK, STRICT = (
     0.25,
     3,
 )  # share of a change that is taken back; below it the evidence falls by this power
-CUT, CUT_COUNTS = 0.12, 0.05  # a spread of log changes that, above the common one, only a cut has; its weight
+# A spread of log changes that only motion, a cut or a lamp makes, how often the common change must exceed it
+# to be a flicker's all the same, and the weight of one that does not.
+UNEVEN, EXCEEDS, UNEVEN_COUNTS = 0.05, 1.5, 0.05
 LIGHT, LIGHT_COUNTS = 0.4, 0.1  # a common log change that only light in the scene makes, and its weight
 LIGHT_LASTS, LIGHT_SPREAD = 2, 0.15  # frames before and after it; a change this uneven is a cut instead
 DARK, BRIGHT = 16.0, 225.0  # levels: blocks beyond are cut off and say nothing about a factor
@@ -65,9 +68,9 @@ def reversals(change: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArr
 
 
 def weights(change: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(t-1,): 1 for a change that a flicker can make, less for cuts and for light in the scene."""
+    """(t-1,): 1 for a change that a flicker can make, less for cuts, lamps and light all over the scene."""
     size = np.abs(change)
-    weight = np.where((spread > CUT) & (size < spread), CUT_COUNTS, 1.0)
+    weight = np.where((spread > UNEVEN) & (size < EXCEEDS * spread), UNEVEN_COUNTS, 1.0)
     light = (size > LIGHT) & (spread < LIGHT_SPREAD)
     near = np.convolve(light, np.ones(2 * LIGHT_LASTS + 1), mode="full")[LIGHT_LASTS:][: len(size)] > 0
     return np.where(near, LIGHT_COUNTS * weight, weight)

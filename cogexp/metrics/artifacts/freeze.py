@@ -1,11 +1,15 @@
 """Freeze: frames that repeat their forerunner in a clip that otherwise moves.
 
 Idea: the difference to the frame before falls far below what is usual in this very clip.
+
+A slide show repeats frames as well, but nothing moves in it: it holds a picture for several frames and then
+shows another one. Motion goes on for several frames, or changes the picture no more than a shift by half a
+cell of a coarse grid does; changes that do neither, in a clip that holds its frames, count little.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import cv2
 import numpy as np
@@ -14,6 +18,11 @@ from numpy.typing import NDArray
 from cogexp.metrics.artifacts.evidence import Evidence, Finding
 
 FLOOR = 0.02  # levels: what compression leaves in a repeated frame
+REPEATED = 0.1  # share of a large change of the clip (its 90th percentile) that a repeated frame stays below
+HOLD = 2  # repeats in a row: a frame that stays
+GOES_ON = 3  # changes in a row: motion
+GRID = (64, 36)  # columns, rows of the coarse grid
+SHIFT, SLIDE_COUNTS = 0.5, 0.02  # cells of that grid; the weight of a change that is none of these
 
 
 def find_freeze(evidence: Evidence) -> Finding:
@@ -22,7 +31,7 @@ def find_freeze(evidence: Evidence) -> Finding:
     if len(luma) < 4:
         return Finding(raw=0.0)
     differences = adjacent_differences(luma)
-    usual = float(np.percentile(differences, 75))
+    usual = float(np.percentile(differences * motion_weights(differences, luma), 75))
     gains = np.log((usual + FLOOR) / (differences + FLOOR))
     raw = float(gains.max())
     frames = tuple(int(i) + 1 for i in np.flatnonzero(gains > 0.7 * raw)) if raw > 0 else ()
@@ -32,3 +41,36 @@ def find_freeze(evidence: Evidence) -> Finding:
 def adjacent_differences(luma: NDArray[np.uint8]) -> NDArray[np.float64]:
     """(t-1,) mean |difference| of adjacent frames, levels."""
     return np.array([cv2.absdiff(a, b).mean() for a, b in pairwise(luma)])
+
+
+def motion_weights(differences: NDArray[np.float64], luma: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(t-1,): 1 for a repeated frame and for motion, SLIDE_COUNTS for the next picture of a slide show."""
+    repeated = differences < REPEATED * np.percentile(differences, 90)
+    run = lengths(repeated)
+    weight = np.ones(len(differences))
+    if run[repeated].max(initial=0) < HOLD:
+        return weight
+    for i in np.flatnonzero(~repeated & (run < GOES_ON)):
+        if shift(luma[i], luma[i + 1]) > SHIFT:
+            weight[i] = SLIDE_COUNTS
+    return weight
+
+
+def lengths(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(n,): how many equal flags in a row each one is part of."""
+    groups = (len(list(group)) for _, group in groupby(flags))
+    return np.concatenate([np.full(n, n) for n in groups])
+
+
+def shift(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
+    """About how many cells of the grid a motion would have to be to change one frame, (h, w), into the other.
+
+    A picture that moves by s changes by s times its gradient.
+    """
+    a, b = (cv2.resize(f, GRID, interpolation=cv2.INTER_AREA).astype(np.float32) for f in (before, after))
+    return float(np.abs(b - a).mean() / (min(gradient(a), gradient(b)) + 0.5))
+
+
+def gradient(cells: NDArray[np.float32]) -> float:
+    """Mean |difference| of neighbouring cells, down plus across."""
+    return float(np.abs(np.diff(cells, axis=0)).mean() + np.abs(np.diff(cells, axis=1)).mean())
