@@ -36,7 +36,7 @@ def command(argv: list[str]) -> int:
     if not found:
         raise SpecError(
             "quality compares approximations with the exact run, got settings without any; "
-            "for example: optimization=pab,fp8-cast or sampler.steps=50,30"
+            "nearest: optimization=pab, or sampler.steps=50,30"
         )
     by_id = {request.spec.run_id: request for request in requests}
     everything = {s.run_id: _request(by_id, s) for pair in found for s in (pair.exact, pair.approximate)}

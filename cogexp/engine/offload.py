@@ -9,15 +9,13 @@ group, group-block, group-disk, sequential
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+from cogexp.engine.offload_folder import new_folder
 from cogexp.engine.probe import hooked, took_hold
 from cogexp.spec import OptimizationSpec
 
@@ -75,10 +73,8 @@ def install(name: str, module: Any, offload: str, device: torch.device) -> str:
     from diffusers.hooks import apply_group_offloading
 
     by_block = offload == "group-block" and name != "vae"  # the VAE's parts are small
-    folder = tempfile.mkdtemp(prefix="cogexp-offload-") if offload == "group-disk" else None
+    folder = new_folder() if offload == "group-disk" else None
     stream = device.type != "cpu" and not (folder and name == "vae")
-    if folder:
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     apply_group_offloading(
         # T5 keeps its blocks one level further down, and its embedding under two names: hooked under both,
         # what goes to disk second is the memory that the first one has left.
