@@ -213,7 +213,7 @@ def test_a_rehearsal_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_settings_without_an_approximation_are_a_wrong_request() -> None:
-    with pytest.raises(SpecError, match="got settings without any; for example: optimization=pab"):
+    with pytest.raises(SpecError, match="got settings without any; nearest: optimization=pab"):
         command.command(["model=nano", "device=cpu", "optimization=none,split-cfg"])
     with pytest.raises(SpecError, match="one format"):
         command.command(["--json", "--markdown"])
