@@ -14,7 +14,6 @@ change.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -24,9 +23,10 @@ from numpy.typing import NDArray
 from cogexp.metrics.clip_frames import Frames
 
 ROWS, COLUMNS, STRIPS = 144, 256, 8  # the size at which motion is looked at
-THINNED = 2  # every second column is followed
+THINNED = 4  # every fourth column is followed
 RAMPS = (2, 8, 20)  # of these rows, over which the gain rises: sharp, blended over 16 and over 40 rows of 288
-PAIRS, REACH = 4, 10.0  # pairs of frames, so far apart that most of the picture moves by REACH px
+PAIRS, REACH = 3, 10.0  # pairs of frames, so far apart that most of the picture moves by REACH px
+COARSE = 2  # how fast it moves is looked at in pictures that many times smaller
 LONGEST = 0.7  # of the clip, from one frame of a pair to the other
 DARK = 8.0  # levels
 ROUGH, TOO_ROUGH = 0.03, 0.15  # log brightness left along a row after the motion: the flow is wrong there
@@ -69,7 +69,7 @@ def crossings(frames: Frames) -> Crossings:
 
     if not last:
         return Crossings(change=np.zeros(SHAPE, np.float32), weight=np.zeros(SHAPE, np.float32))
-    found = [followed(flow, at(i), at(i + lag)) for i, lag in pairs(last, speed(flow, at, last))]
+    found = [followed(flow, at(i), at(i + lag)) for i, lag in pairs(last, speed(flow, frames))]
     cells, weight, change = (np.concatenate(each) for each in zip(*found, strict=True))
     size, shape = STRIPS * ROWS * ROWS, (STRIPS, ROWS, ROWS)
     moved = np.bincount(cells, weight, minlength=size).reshape(shape)
@@ -87,12 +87,19 @@ def reduced(frame: NDArray[np.uint8]) -> Seen:
     return np.asarray(luma, dtype=np.uint8), np.asarray(cv2.log(exact + DARK), dtype=np.float32)
 
 
-def speed(flow: cv2.DISOpticalFlow, at: Callable[[int], Seen], last: int) -> float:
+def speed(flow: cv2.DISOpticalFlow, frames: Frames) -> float:
     """px a frame that four fifths of the picture stay below, at the calmer of two places of the clip."""
+    last = len(frames) - 1
     step = 2 if last >= 4 else 1
     places = (last // 4, 3 * last // 4 - step + 1) if last >= 8 else (min(last // 2, last - step),)
-    moves = [flow.calc(at(i)[0], at(i + step)[0], None)[::4, ::4] for i in places]
-    return min(float(np.quantile(np.hypot(move[..., 0], move[..., 1]), 0.8)) / step for move in moves)
+    moves = [flow.calc(coarse(frames[i]), coarse(frames[i + step]), None)[::4, ::4] for i in places]
+    return COARSE * min(float(np.quantile(np.hypot(m[..., 0], m[..., 1]), 0.8)) for m in moves) / step
+
+
+def coarse(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(h, w, 3) -> luma of a COARSE-th of ROWS and COLUMNS."""
+    small = cv2.resize(frame, (COLUMNS // COARSE, ROWS // COARSE), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
 def pairs(last: int, moving: float) -> list[tuple[int, int]]:
