@@ -5,7 +5,8 @@ Each FOLDER holds clips and manifest.json as made by tests/metrics/make_set.py; 
 used. The network learns to give the seam's rows of a faulty clip more than any row of a clean one, which is
 what the area under the ROC curve counts (Burges et al., Learning to rank using gradient descent, 2005).
 Without the option seam_weights.py is written; with it, every fifth of the sources is judged by a network that
-was fitted on the others.
+was fitted on the others. The weights there were fitted on 1559 clean clips and 696 seams of the five sets of
+docs/metrics.md, 513 of them drawn once more from those sets' own clean clips and compressed again.
 """
 
 from __future__ import annotations
