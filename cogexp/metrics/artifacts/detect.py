@@ -16,7 +16,8 @@ from cogexp.metrics.artifacts.flicker import find_flicker
 from cogexp.metrics.artifacts.freeze import find_freeze
 from cogexp.metrics.artifacts.grid import find_grid
 from cogexp.metrics.artifacts.noise import find_noise_band
-from cogexp.metrics.artifacts.seam import find_seam, find_vertical_seam
+from cogexp.metrics.artifacts.seam import find_vertical_seam
+from cogexp.metrics.artifacts.seam_rows import find_seam
 from cogexp.metrics.artifacts.shear import find_shear, find_vertical_shear
 from cogexp.metrics.artifacts.smear import find_smear
 from cogexp.metrics.artifacts.stripes import find_stripes
@@ -32,7 +33,7 @@ DETECTORS: dict[str, Detector] = {
     "desync": Detector(find=find_desync, usual=0.42, suspect=3.0, certain=4.5),
     "noise_band": Detector(find=find_noise_band, usual=0.29, suspect=1.03, certain=1.45),
     "stripes": Detector(find=find_stripes, usual=0.76, suspect=1.95, certain=2.26),
-    "seam": Detector(find=find_seam, usual=1.07, suspect=3.15, certain=3.85),
+    "seam": Detector(find=find_seam, usual=2.0, suspect=4.5, certain=5.4),
     "vertical_seam": Detector(find=find_vertical_seam, usual=1.16, suspect=2.65, certain=3.1),
     "grid": Detector(find=find_grid, usual=0.21, suspect=0.46, certain=0.62),
     "checkerboard": Detector(find=find_checkerboard, usual=0.34, suspect=1.1, certain=1.5),

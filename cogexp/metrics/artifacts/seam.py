@@ -8,12 +8,12 @@ rows, in the mean frame, in which motion fades and a seam stays.
 The edge of a bar, of a panel or of water steps alike as well. But there the texture does not go on, and the
 step is large: tiles of one decoder differ by their statistics, which is slight.
 
-A step that is spread over 16 rows or more is hardly told from the picture; where the VAE's tiles meet is
-known, and there the same evidence counts for more.
+Here for columns, turned to rows; what else is known of rows is weighed together in seam_rows.py.
 """
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,18 +38,11 @@ LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 TILE_BONUS, TILE_NEAR = 0.6, 3  # at a known tile boundary, within so many px
 
 
-def find_seam(evidence: Evidence) -> Finding:
-    """Tile seam along a row.
-
-    Raw evidence: log of the step that the width shares over the largest ones of the clip (about 0..4).
-    """
-    profile = seam_profile(evidence.mean_frame, evidence.tile_rows)
-    y = int(np.argmax(profile))
-    return Finding(raw=float(profile[y]), rows=(y, len(profile) - 1), profile=tuple(profile.tolist()))
-
-
 def find_vertical_seam(evidence: Evidence) -> Finding:
-    """Tile seam along a column. Raw evidence as for rows."""
+    """Tile seam along a column.
+
+    Raw evidence: log of the step that the height shares over the largest ones of the clip (about 0..4).
+    """
     turned = np.ascontiguousarray(evidence.mean_frame.transpose(1, 0, 2))
     profile = seam_profile(turned, evidence.tile_columns)
     x = int(np.argmax(profile))
@@ -87,7 +80,8 @@ def seam_profile(picture: Picture, tiles: tuple[int, ...]) -> Profile:
 def in_parts(picture: Picture) -> Picture:
     """(h, w) -> (h, parts): means of PART columns each."""
     h, w = picture.shape
-    return picture[:, : w // PART * PART].reshape(h, -1, PART).mean(2)
+    whole = np.ascontiguousarray(picture[:, : w // PART * PART])
+    return np.asarray(cv2.resize(whole, (w // PART, h), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
 def steps(parts: Picture, rows: int) -> Picture:
