@@ -27,7 +27,7 @@ from cogexp.tiles import layout
 DETECTORS: dict[str, Detector] = {
     "shear": Detector(find=find_shear, usual=0.25, suspect=0.53, certain=0.61),
     "vertical_shear": Detector(find=find_vertical_shear, usual=0.21, suspect=0.9, certain=1.2),
-    "smear": Detector(find=find_smear, usual=0.22, suspect=0.76, certain=0.96),
+    "smear": Detector(find=find_smear, usual=0.9, suspect=1.95, certain=2.6),
     "duplicated_band": Detector(find=find_duplicated_band, usual=0.03, suspect=0.65, certain=1.25),
     "desync": Detector(find=find_desync, usual=0.42, suspect=3.0, certain=4.5),
     "noise_band": Detector(find=find_noise_band, usual=0.29, suspect=1.03, certain=1.45),
