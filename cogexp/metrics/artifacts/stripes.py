@@ -29,7 +29,7 @@ CYCLES = 1.4  # of a period that a band must hold
 NOISE = 0.3  # levels
 DARK, BRIGHT = 0.2, 0.8  # quantiles of a row's pixels
 TEXT = 1.5  # the wave of both quantiles may be so much weaker than that of the mean
-# Weights found by logistic regression across sources; beyond ENOUGH (a log) more says no more.
+# Weights rounded from a logistic regression (as good on sources left out); beyond ENOUGH more says no more.
 ENOUGH = 2.2
 AT_MOST, BEYOND = 3.0, 2.0  # where the other bands wave as much, however clear the wave is: a wall, blinds
 ALIKE, UNLIKE_OTHERS, ONE_PERIOD, NO_TEXT = 1.0, 0.5, 1.6, 3.0
@@ -37,13 +37,12 @@ ALIKE, UNLIKE_OTHERS, ONE_PERIOD, NO_TEXT = 1.0, 0.5, 1.6, 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class Waves:
-    """Measures of the band of `size` rows at the bottom, logs by frame and period (t, F).
+    """Measures of a band at the bottom, logs by frame and period (t, F).
 
     alike: amplitude over what the parts of the width differ by. others: over that of the clip's other bands.
     single: over the median of all periods. text: 0 when dark and bright pixels wave alike, down to -4.
     """
 
-    size: int
     alike: NDArray[np.floating]
     others: NDArray[np.floating]
     single: NDArray[np.floating]
@@ -61,7 +60,7 @@ class Waves:
 
 
 def find_stripes(evidence: Evidence) -> Finding:
-    """Raw evidence: weighted sum of logs (about -2..8)."""
+    """Raw evidence: weighted sum of logs (about -2..7, upright stripes up to 16)."""
     picked, luma = evidence.few
     _, h, w = luma.shape
     if h < SMALLEST or w < SMALLEST:
@@ -131,7 +130,6 @@ def waves_by_band(luma: NDArray[np.uint8], step: NDArray[np.float32]) -> list[Wa
         amplitude = np.log(size_of + NOISE)
         found.append(
             Waves(
-                size=size,
                 alike=amplitude - np.log(2 * spread + NOISE),
                 others=amplitude - np.log(np.quantile(others, 0.95, axis=1) + NOISE),
                 single=amplitude - np.log(np.median(size_of, axis=1, keepdims=True) + NOISE),
