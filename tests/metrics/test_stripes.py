@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cogexp.metrics import EvalClip
+from cogexp.metrics.artifacts.covered import comb, faded_from, peaks
 from cogexp.metrics.artifacts.detect import DETECTORS, default_tiles, evidence_of
 from cogexp.metrics.artifacts.evidence import Finding
 from cogexp.metrics.artifacts.stripes import quantile_steps, shared_steps, wave_kernel
@@ -125,3 +126,31 @@ def test_the_rows_that_wave_are_told_from_those_above(rich):
     row, level = upright_rows(clip, upright_wave(clip))
     assert abs(row - Y0) <= 2
     assert np.median(level[Y0:]) == pytest.approx(15 * 4 / np.pi, rel=0.1)  # fundamental of a square wave
+
+
+@pytest.mark.parametrize("drift", [False, True])
+@pytest.mark.parametrize("block", [2, 3, 4, 5, 8])
+def test_rows_from_elsewhere_are_found_with_their_row(rich, block, drift):
+    sources = np.random.default_rng(block).integers(0, Y0, (T, 21))
+    clip = faults.foreign_rows(rich, ALL, Y0, block, sources if drift else sources[:1].repeat(T, 0))
+    finding = found(clip)
+    assert finding.raw > DETECTORS["stripes"].certain
+    assert abs(finding.rows[0] - Y0) <= 2
+
+
+def test_a_smear_in_blocks_is_not_named_stripes(rich):
+    assert found(faults.smear(rich, ALL, Y0, True)).raw < DETECTORS["stripes"].suspect
+
+
+def test_peaks_stand_out_above_the_rows_of_their_blocks():
+    level = np.zeros((1, 40), np.float32)
+    level[0, 3::4] = 1
+    peak = peaks(level, 4)
+    assert peak[0, 7:36:4] == pytest.approx(1)
+    assert comb(peak, 4, 3).argmax() == 3
+
+
+def test_a_cover_that_comes_gradually_begins_above_the_clear_edges():
+    cover = ((np.arange(80) - 40 + 1) / 8).clip(0, 1)
+    assert faded_from(np.log(1 - 0.7 * cover), 48, 4) == 40
+    assert faded_from(np.log(1 - 0.7 * (np.arange(80) >= 48)), 48, 4) == 48

@@ -31,7 +31,7 @@ DETECTORS: dict[str, Detector] = {
     "duplicated_band": Detector(find=find_duplicated_band, usual=0.03, suspect=0.65, certain=1.25),
     "desync": Detector(find=find_desync, usual=0.42, suspect=3.0, certain=4.5),
     "noise_band": Detector(find=find_noise_band, usual=0.29, suspect=1.03, certain=1.45),
-    "stripes": Detector(find=find_stripes, usual=2.2, suspect=3.95, certain=4.6),
+    "stripes": Detector(find=find_stripes, usual=2.7, suspect=3.95, certain=4.4),
     "seam": Detector(find=find_seam, usual=1.07, suspect=3.15, certain=3.85),
     "vertical_seam": Detector(find=find_vertical_seam, usual=1.16, suspect=2.65, certain=3.1),
     "grid": Detector(find=find_grid, usual=0.21, suspect=0.46, certain=0.62),

@@ -1,4 +1,5 @@
-"""Stripes: lines across the whole width (or down, see upright.py) in a band near the bottom.
+"""Stripes: lines across the whole width in a band near the bottom (or down it, see upright.py; or rows from
+elsewhere, see covered.py).
 
 Idea: a stripe is the same across the whole width, texture is not. So the mean over the width takes texture
 away and leaves the wave: in the rows at the bottom one period stands out, in amplitude beyond what the parts
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cogexp.metrics.artifacts.covered import covered_rows
 from cogexp.metrics.artifacts.evidence import Evidence, Finding, split_row, top_mean, worst_frames
 from cogexp.metrics.artifacts.upright import SMALLEST, upright_rows, upright_wave
 
@@ -72,7 +74,14 @@ def find_stripes(evidence: Evidence) -> Finding:
     lying = max(by_band, key=lambda each: float(top_mean(each).max()))
     best = int(np.argmax(top_mean(lying)))
     raw = float(top_mean(lying)[best])
-    upright = upright_wave(luma)
+    upright, covered = upright_wave(luma), covered_rows(luma, step)
+    if covered.raw > max(raw, upright.raw):
+        frames = tuple(int(picked[i]) for i in covered.frames)
+        profile = np.maximum(covered.peak, 0.0)
+        profile[: covered.row] = 0.0
+        return Finding(
+            raw=covered.raw, rows=(covered.row, h - 1), frames=frames, profile=tuple(profile.tolist())
+        )
     if upright.raw > raw:
         row, level = upright_rows(luma, upright)
         frames = tuple(int(picked[i]) for i in upright.frames)
