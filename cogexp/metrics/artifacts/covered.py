@@ -115,14 +115,14 @@ def faded_from(along: NDArray[np.floating], first: int, block: int) -> int:
     """`first`, or an edge some blocks above, where the texture (log, by row) falls as under a cover that
     comes over FADE rows: steps that are weak yet do not show as peaks."""
     rows = np.arange(first - NEAR, min(first + FADE - 2, len(along)))
-    at_once = misfit(along[rows], rows >= first)
+    at_once = misfit(along[rows], (rows >= first).astype(np.float64))
     starts = range(first - block, first - FADE - 3, -block)
     misfits = {start: misfit(along[rows], ((rows - start + 1) / FADE).clip(0, 1)) for start in starts}
     best = min(misfits, key=lambda start: misfits[start])
     return best if misfits[best] < CLEARLY * at_once else first
 
 
-def misfit(along: NDArray[np.floating], cover: NDArray[np.generic]) -> float:
+def misfit(along: NDArray[np.floating], cover: NDArray[np.floating]) -> float:
     """What is left of the levels' squares when a fall in the course of the cover (0..1) is taken out."""
     course = np.log(1 - MOST * cover)
     course, level = course - course.mean(), along - along.mean()
