@@ -9,7 +9,7 @@ from tests.faults.bands import desync, duplicated_band, noise_band, shear, smear
 from tests.faults.drawn import FAULTS, left_by_codec, visible
 from tests.faults.files import compressed, upscaled
 from tests.faults.frames import black, checkerboard, flicker, freeze, grid, seam, vertical_shear
-from tests.faults.stripes import stripes
+from tests.faults.stripes import foreign_rows, stripes
 
 __all__ = [
     "FAULTS",
@@ -19,6 +19,7 @@ __all__ = [
     "desync",
     "duplicated_band",
     "flicker",
+    "foreign_rows",
     "freeze",
     "grid",
     "left_by_codec",

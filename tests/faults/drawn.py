@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tests.faults import bands, frames
-from tests.faults.stripes import stripes
+from tests.faults.stripes import foreign_rows, stripes
 
 Clip = np.ndarray
 Rng = np.random.Generator
@@ -17,7 +17,8 @@ Made = tuple[Clip, dict[str, Any]]
 TILE_ROW, TILE_COLUMN = 200 / 288, 288 / 512  # where the VAE's default tiles begin, of height and width
 VISIBLE = 1.5  # levels
 MASKED = 0.3  # of the mean difference of adjacent frames
-BY_CONTENT = ("shear", "shear_mid", "smear", "dupband", "desync", "vshear", "freeze")  # may change nothing
+# May change nothing: such as move, repeat or mix what is in the clip.
+BY_CONTENT = ("shear", "shear_mid", "smear", "dupband", "desync", "vshear", "freeze", "stripes")
 
 
 def visible(clean: Clip, faulty: Clip, kind: str) -> bool:
@@ -111,16 +112,29 @@ def make_noiseband(clip: Clip, rng: Rng) -> Made:
 
 
 def make_stripes(clip: Clip, rng: Rng) -> Made:
+    mode = str(rng.choice(("horizontal", "vertical", "rows"), p=(0.4, 0.2, 0.4)))
     params: dict[str, Any] = {
         "y0": _place(clip, rng, 0.83, 0.955),
         "period": float(rng.choice((4, 6, 8, 10, 16))),
-        "amplitude": float(rng.choice((10, 20, 35, 60))),
-        "vertical": bool(rng.random() < 0.25),
         "drift": float(rng.choice((0, 0, 1))),
         "fade_in": int(rng.choice((1, 1, 8))),
-        "smooth": bool(rng.random() < 0.3),
     }
-    return stripes(clip, frames_hit(clip, rng), **params), params
+    hit = frames_hit(clip, rng)
+    if mode == "rows":
+        return _foreign_rows(clip, hit, params, rng), {"mode": mode, **params}
+    params["amplitude"] = float(rng.choice((10, 20, 35, 60)))
+    params["smooth"] = bool(rng.random() < 0.3)
+    return stripes(clip, hit, vertical=mode == "vertical", **params), {"mode": mode, **params}
+
+
+def _foreign_rows(clip: Clip, hit: np.ndarray, params: dict[str, Any], rng: Rng) -> Clip:
+    """Half a period a row, the same rows in all frames, or others in each where they drift."""
+    y0, rows = params["y0"], int(params["period"]) // 2
+    size = (len(clip), -(-(clip.shape[1] - y0) // rows))
+    sources = rng.integers(0, y0, size)
+    if not params["drift"]:
+        sources[:] = sources[0]
+    return foreign_rows(clip, hit, y0, rows, sources, params["fade_in"])
 
 
 def make_seam(clip: Clip, rng: Rng) -> Made:

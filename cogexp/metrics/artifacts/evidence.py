@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from cogexp.metrics.clip_frames import Frames, to_gray
 
 SUSPECT, CERTAIN = 1.0, 2.0  # the common scale of all detectors
+FEW = 12  # frames
 QUIET = 0.2  # on that scale: what nine of ten clean clips stay below
 
 
@@ -33,6 +34,12 @@ class Evidence:
     def luma(self) -> NDArray[np.uint8]:
         """(t, h, w) uint8."""
         return to_gray(self.frames)
+
+    @cached_property
+    def few(self) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
+        """Indices of at most FEW frames, spread over the clip, and their luma: for faults that last."""
+        picked = sampled(len(self.luma), FEW)
+        return picked, self.luma if len(picked) == len(self.luma) else self.luma[picked]
 
     @cached_property
     def mean_frame(self) -> NDArray[np.float32]:
@@ -141,18 +148,20 @@ def median_of_few(values: NDArray[np.floating]) -> NDArray[np.floating]:
 def split_row(level: NDArray[np.floating], starts: NDArray[np.intp]) -> int:
     """Of `starts` the row before and from which on the levels (h,) are most even (least squares)."""
 
-    def spread(values: NDArray[np.floating]) -> float:
-        return float(((values - values.mean()) ** 2).sum())
+    above = np.cumsum(level, dtype=np.float64)[starts - 1]
+    below = np.sum(level, dtype=np.float64) - above
+    # The squares' sum is the same for all: what is left over is least where the two means explain most.
+    explained = above**2 / starts + below**2 / (len(level) - starts)
+    return int(starts[np.argmax(explained)])
 
-    return min((int(y) for y in starts), key=lambda y: spread(level[:y]) + spread(level[y:]))
 
-
-def row_steps(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(t, h): mean |row y - row y-1|; row 0 has 0."""
+def row_steps(luma: NDArray[np.uint8], lag: int = 1) -> NDArray[np.float32]:
+    """(t, h): mean |row y - row y-lag|; the first `lag` rows have 0."""
     t, h, w = luma.shape
-    difference = cv2.absdiff(
-        np.ascontiguousarray(luma[:, 1:]).reshape(-1, w), np.ascontiguousarray(luma[:, :-1]).reshape(-1, w)
-    )
-    steps = np.zeros((t, h), np.float32)
-    steps[:, 1:] = cv2.reduce(difference, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).reshape(t, h - 1)
+    rows = np.ascontiguousarray(luma).reshape(t * h, w)
+    steps = np.zeros(t * h, np.float32)
+    # All frames as one column of rows, so that nothing is copied.
+    steps[lag:] = cv2.reduce(cv2.absdiff(rows[lag:], rows[:-lag]), 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[:, 0]
+    steps = steps.reshape(t, h)
+    steps[:, :lag] = 0.0  # across two frames
     return steps

@@ -1,100 +1,165 @@
-"""Stripes: lines across the whole width (or down) in a band near the bottom.
+"""Stripes: lines across the whole width in a band near the bottom (or down it, see upright.py; or rows from
+elsewhere, see covered.py).
 
-Idea: at the edge of a stripe every part of the width steps the same way by the same amount. One such row is
-an edge of a panel; many of them in a band, and few elsewhere in the clip, are stripes.
+Idea: a stripe is the same across the whole width, texture is not. So the mean over the width takes texture
+away and leaves the wave: in the rows at the bottom one period stands out, in amplitude beyond what the parts
+of the width differ by, beyond the clip's other bands, and beyond the other periods (the edge of a panel has
+all of them). Lines of text make waves as well, but only in the brighter or in the darker pixels of a row.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import (
-    Evidence,
-    Finding,
-    panel_penalty,
-    split_row,
-    top_mean,
-    worst_frames,
-)
+from cogexp.metrics.artifacts.covered import covered_rows
+from cogexp.metrics.artifacts.evidence import Evidence, Finding, split_row, top_mean, worst_frames
+from cogexp.metrics.artifacts.upright import SMALLEST, upright_rows, upright_wave
 
 SEGMENTS = 16
-CAP = 8.0  # levels: so that many edges count for more than one strong edge
-NOISE = 0.35
-SMALLEST = 96  # px: in smaller pictures chance alone makes rows step alike
+FARTHEST = 40.0  # levels: a larger step is an edge, and counts for no more
+CAP, SHARED_NOISE = 8.0, 0.35  # levels of a step that the width shares
+BANDS = (12, 16, 22, 30, 42)  # rows of 288 that a band of stripes may have
 SHORTEST, DEEPEST = 6, 0.24  # rows; share of the height
-LOW_BAND = 6
-UPRIGHT_CAP = 30.0
-BAND = 16  # rows of the clip's other bands
+ABOVE = 16  # rows above that, to see where the stripes begin
+OTHERS = 0.8  # of the height: the clip's other bands lie above
+PERIODS = np.geomspace(3.4, 18, 20)  # px
+CYCLES = 1.4  # of a period that a band must hold
+NOISE = 0.3  # levels
+DARK, BRIGHT = 0.2, 0.8  # quantiles of a row's pixels
+TEXT = 1.5  # the wave of both quantiles may be so much weaker than that of the mean
+# Weights rounded from a logistic regression (as good on sources left out); beyond ENOUGH more says no more.
+ENOUGH = 2.2
+AT_MOST, BEYOND = 3.0, 2.0  # where the other bands wave as much, however clear the wave is: a wall, blinds
+ALIKE, UNLIKE_OTHERS, ONE_PERIOD, NO_TEXT = 1.0, 0.5, 1.6, 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waves:
+    """Measures of a band at the bottom, logs by frame and period (t, F).
+
+    alike: amplitude over what the parts of the width differ by. others: over that of the clip's other bands.
+    single: over the median of all periods. text: 0 when dark and bright pixels wave alike, down to -4.
+    """
+
+    alike: NDArray[np.floating]
+    others: NDArray[np.floating]
+    single: NDArray[np.floating]
+    text: NDArray[np.floating]
+
+    def evidence(self) -> NDArray[np.floating]:
+        """(t, F)."""
+        total = (
+            ALIKE * np.minimum(self.alike, ENOUGH)
+            + UNLIKE_OTHERS * np.minimum(self.others, ENOUGH)
+            + ONE_PERIOD * np.minimum(self.single, ENOUGH)
+            + NO_TEXT * self.text
+        )
+        return np.minimum(total, AT_MOST + BEYOND * self.others)
 
 
 def find_stripes(evidence: Evidence) -> Finding:
-    """Raw evidence: log of the shared steps in the band over those in the clip's other bands (about 0..3)."""
-    luma = evidence.luma
-    t, h, w = luma.shape
+    """Raw evidence: weighted sum of logs (about -2..7, upright stripes up to 16)."""
+    picked, luma = evidence.few
+    _, h, w = luma.shape
     if h < SMALLEST or w < SMALLEST:
         return Finding(raw=0.0)
-    coherent = coherent_steps(luma)  # (t, h)
-    deep = int(DEEPEST * h)
-    starts = np.arange(h - deep, h - SHORTEST)
-    total = np.cumsum(coherent[:, ::-1], axis=1)[:, ::-1]
-    inside = total[:, starts] / np.maximum(h - starts, 10)
-    upper = np.cumsum(coherent[:, : h - deep], axis=1)
-    usual = np.quantile((upper[:, BAND:] - upper[:, :-BAND]) / BAND, 0.9, axis=1)
-    gain = np.log((inside + NOISE) / (usual[:, None] + NOISE))
-    by_start = top_mean(gain)
-    raw = float(by_start.max())
-    near = int(np.argmax(by_start))
-    hit = list(worst_frames(gain[:, near], 0.6 * raw))
-    level = np.log(coherent[hit].mean(0)[starts[0] - BAND :] + NOISE)
-    best = split_row(level, starts - starts[0] + BAND) - BAND
-    raw -= panel_penalty(luma, int(starts[best]))
-    upright, y0 = upright_stripes(luma)
-    upright -= panel_penalty(luma, y0)
-    if upright > raw:
-        return Finding(raw=upright, rows=(y0, h - 1), frames=tuple(range(t)))
+    level = cv2.resize(luma.reshape(-1, w), (SEGMENTS, len(picked) * h), interpolation=cv2.INTER_AREA)
+    step = np.zeros((len(picked), h, SEGMENTS), np.float32)
+    step[:, 1:] = np.diff(level.reshape(len(picked), h, SEGMENTS).astype(np.float32), axis=1)
+    by_band = [waves.evidence() for waves in waves_by_band(luma, step)]
+    lying = max(by_band, key=lambda each: float(top_mean(each).max()))
+    best = int(np.argmax(top_mean(lying)))
+    raw = float(top_mean(lying)[best])
+    upright, covered = upright_wave(luma), covered_rows(luma, step)
+    if covered.raw > max(raw, upright.raw):
+        frames = tuple(int(picked[i]) for i in covered.frames)
+        profile = np.maximum(covered.peak, 0.0)
+        profile[: covered.row] = 0.0
+        return Finding(
+            raw=covered.raw, rows=(covered.row, h - 1), frames=frames, profile=tuple(profile.tolist())
+        )
+    if upright.raw > raw:
+        row, level = upright_rows(luma, upright)
+        frames = tuple(int(picked[i]) for i in upright.frames)
+        return Finding(raw=upright.raw, rows=(row, h - 1), frames=frames, profile=tuple(level.tolist()))
+    hit = worst_frames(lying[:, best], 0.6 * raw)
+    starts = np.arange(h - int(DEEPEST * h), h - SHORTEST)
+    first = int(starts[0]) - ABOVE
+    shared = shared_steps(step[list(hit), first:])
     profile = np.zeros(h)
-    profile[starts] = np.maximum(by_start, 0)
+    profile[starts[0] :] = shared[ABOVE:]
     return Finding(
         raw=raw,
-        rows=(int(starts[best]), h - 1),
-        frames=worst_frames(gain[:, best], 0.6 * raw),
+        rows=(first + split_row(np.log(shared + SHARED_NOISE), starts - first), h - 1),
+        frames=tuple(int(picked[i]) for i in hit),
         profile=tuple(profile.tolist()),
     )
 
 
-def coherent_steps(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(t, h): size of the step into each row that all parts of the width share, at most CAP levels."""
-    t, h, w = luma.shape
-    level = cv2.resize(luma.reshape(t * h, w), (SEGMENTS, t * h), interpolation=cv2.INTER_AREA)
-    step = np.diff(level.reshape(t, h, SEGMENTS).astype(np.float32), axis=1)
+def shared_steps(step: NDArray[np.float32]) -> NDArray[np.floating]:
+    """(n, h, parts) -> (h,): size of the step into each row that all parts share, at most CAP levels.
+
+    Mean over the frames.
+    """
     ordered = np.sort(step, axis=2)
     low, high = ordered[:, :, SEGMENTS // 4], ordered[:, :, -1 - SEGMENTS // 4]
     # The quartile nearest to zero, when both have one sign: three quarters of the width step at least so far.
     shared = np.where(low > 0, low, np.where(high < 0, -high, 0.0))
-    coherent = np.zeros((t, h), np.float32)
-    coherent[:, 1:] = np.minimum(shared, CAP)
-    return coherent
+    return np.asarray(np.minimum(shared, CAP).mean(0))
 
 
-def upright_stripes(luma: NDArray[np.uint8]) -> tuple[float, int]:
-    """Stripes that run down.
+def waves_by_band(luma: NDArray[np.uint8], step: NDArray[np.float32]) -> list[Waves]:
+    """luma: (t, h, w). step: (t, h, parts), from the row before into each row."""
+    h = luma.shape[1]
+    sizes = [round(rows / 288 * h) for rows in BANDS]
+    step = step.clip(-FARTHEST, FARTHEST)
+    mean = step.mean(2)
+    dark, bright = quantile_steps(luma[:, h - max(sizes) - 1 :])
+    found = []
+    for size in sizes:
+        periods = PERIODS[size >= CYCLES * PERIODS]
+        if not len(periods):
+            continue
+        kernel = wave_kernel(size, periods)
+        starts = np.arange(1, int(OTHERS * h) - size, max(4, size // 3))
+        others = np.abs(np.stack([mean[:, y : y + size] for y in starts], axis=1) @ kernel)
+        parts = np.swapaxes(step[:, h - size :], 1, 2) @ kernel  # (t, parts, F)
+        whole = parts.mean(1)
+        size_of = np.abs(whole)
+        spread = np.sqrt((np.abs(parts - whole[:, None]) ** 2).sum(1) / (SEGMENTS - 1) / SEGMENTS)
+        turn = whole.conj() / (size_of + 1e-6)
+        weaker = np.minimum(
+            *(((each[:, len(each[0]) - size :] @ kernel) * turn).real for each in (dark, bright))
+        )
+        kept = np.minimum(size_of, TEXT * np.maximum(weaker, 0.0))
+        amplitude = np.log(size_of + NOISE)
+        found.append(
+            Waves(
+                alike=amplitude - np.log(2 * spread + NOISE),
+                others=amplitude - np.log(np.quantile(others, 0.95, axis=1) + NOISE),
+                single=amplitude - np.log(np.median(size_of, axis=1, keepdims=True) + NOISE),
+                text=np.log(kept + NOISE) - amplitude,
+            )
+        )
+    return found
 
-    Log of the column steps shared by a low band's rows over those of other bands; its row.
-    """
-    _, h, w = luma.shape
-    count = h // LOW_BAND
-    first = h - count * LOW_BAND
-    bands = [cv2.resize(frame[first:], (w, count), interpolation=cv2.INTER_AREA) for frame in luma]
-    steps = np.minimum(np.abs(np.diff(np.stack(bands).astype(np.float32), axis=2)), UPRIGHT_CAP).mean(
-        2
-    )  # (t, count)
-    deep = int(DEEPEST * count)
-    usual = np.quantile(steps[:, :-deep], 0.9, axis=1)
-    gain = top_mean(np.log((steps[:, -deep:] + 1.0) / (usual[:, None] + 1.0)))
-    tail = np.cumsum(gain[::-1])[::-1] / np.arange(deep, 0, -1)
-    best = int(np.argmax(gain))
-    while best > 0 and gain[best - 1] > 0.5 * gain[best]:
-        best -= 1
-    return float(tail.max()), h - (deep - best) * LOW_BAND
+
+def quantile_steps(band: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(t, n + 1, w) -> twice (t, n): steps from row to row of the dark and of the bright pixels' level."""
+    ordered = np.sort(band[:, :, 2::4], axis=2)
+    count = ordered.shape[2]
+    dark, bright = (
+        np.diff(ordered[:, :, int(share * count)].astype(np.float32), axis=1) for share in (DARK, BRIGHT)
+    )
+    return dark, bright
+
+
+def wave_kernel(size: int, periods: NDArray[np.floating]) -> NDArray[np.complex64]:
+    """(size, F): what rows of a band are multiplied by for the amplitude at each period."""
+    rows = np.arange(size)[:, None]
+    window = np.sin(np.pi * (rows + 0.5) / size)
+    return (2 * window / window.sum() * np.exp(-2j * np.pi * rows / periods)).astype(np.complex64)
