@@ -58,13 +58,15 @@ def importing() -> Iterator[None]:
 
     Loading torch and diffusers makes hundreds of thousands of such objects, and looking through them again
     and again took a quarter of the time; they are left out of later searches, too.
+    Where all was loaded before nothing is: what a run left behind, and memory with it, must still be found.
     """
-    was = gc.isenabled()
+    was, before = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
+        if len(sys.modules) > before:
+            gc.freeze()
         if was:
             gc.enable()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import json
 import logging
 import os
@@ -323,11 +324,20 @@ def test_values_of_secret_variables_go_whatever_they_look_like(monkeypatch: pyte
 
 def test_garbage_is_not_sought_while_libraries_load() -> None:
     assert gc.isenabled()
+    sys.modules.pop("colorsys", None)
     with contextlib.suppress(ImportError), importing():
         assert not gc.isenabled()
+        importlib.import_module("colorsys")
         raise ImportError
     assert gc.isenabled()
     assert gc.get_freeze_count() > 0
+
+
+def test_what_came_after_the_libraries_is_still_looked_through() -> None:
+    before, left = gc.get_freeze_count(), [[] for _ in range(1000)]
+    with importing():
+        assert not gc.isenabled()
+    assert gc.get_freeze_count() < before + len(left)
 
 
 def test_versions_are_found_without_importing_anything_heavy() -> None:

@@ -7,6 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cogexp.metrics import EvalClip
+from cogexp.metrics.artifacts.detect import DETECTORS, default_tiles, evidence_of
+from cogexp.metrics.artifacts.evidence import Finding
+
 
 def texture(width: int = 512, height: int = 288, seed: int = 0, sigma: float = 3.0) -> np.ndarray:
     """(h, w, 3): smooth noise with full contrast: something for flow and shifts to hold on to."""
@@ -45,3 +49,9 @@ def resized(frames: np.ndarray, width: int, height: int) -> np.ndarray:
     """(t, h, w, 3) -> (t, height, width, 3): area down, bicubic up."""
     how = cv2.INTER_AREA if width < frames.shape[2] else cv2.INTER_CUBIC
     return np.stack([cv2.resize(frame, (width, height), interpolation=how) for frame in frames])
+
+
+def finding_of(name: str, clip: np.ndarray) -> Finding:
+    """What one detector says of a (t, h, w, 3) clip of which nothing more is known."""
+    seen = EvalClip.collect([clip], 8)
+    return DETECTORS[name].find(evidence_of(seen, default_tiles(seen)))

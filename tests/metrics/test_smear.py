@@ -1,23 +1,22 @@
 """Smear on pictures whose answer is known."""
 
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
 
-from cogexp.metrics import EvalClip
-from cogexp.metrics.artifacts.detect import DETECTORS, default_tiles, evidence_of
-from cogexp.metrics.artifacts.evidence import Finding, row_steps, sampled
+from cogexp.metrics.artifacts.detect import DETECTORS
+from cogexp.metrics.artifacts.evidence import row_steps, sampled
 from cogexp.metrics.artifacts.smear import column_texture
 from tests import faults
-from tests.metrics.clips import rich_pan
+from tests.metrics.clips import finding_of, rich_pan
 
 Y0, T = 246, 9
 ALL = np.ones(T, bool)
 
 
-def found(clip: np.ndarray) -> Finding:
-    seen = EvalClip.collect([clip], 8)
-    return DETECTORS["smear"].find(evidence_of(seen, default_tiles(seen)))
+found = partial(finding_of, "smear")
 
 
 @pytest.fixture(scope="module")

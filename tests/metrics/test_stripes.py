@@ -1,12 +1,12 @@
 """Stripes on pictures whose answer is known: waves in texture, and patterns that are no fault."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from cogexp.metrics import EvalClip
 from cogexp.metrics.artifacts.covered import comb, faded_from, peaks
-from cogexp.metrics.artifacts.detect import DETECTORS, default_tiles, evidence_of
-from cogexp.metrics.artifacts.evidence import Finding
+from cogexp.metrics.artifacts.detect import DETECTORS
 from cogexp.metrics.artifacts.stripes import quantile_steps, shared_steps, wave_kernel
 from cogexp.metrics.artifacts.upright import (
     AROUND,
@@ -17,16 +17,14 @@ from cogexp.metrics.artifacts.upright import (
     upright_wave,
 )
 from tests import faults
-from tests.metrics.clips import rich_pan
+from tests.metrics.clips import finding_of, rich_pan
 from tests.metrics.edits import ticker, timeline
 
 Y0, T = 246, 9
 ALL = np.ones(T, bool)
 
 
-def found(clip: np.ndarray) -> Finding:
-    seen = EvalClip.collect([clip], 8)
-    return DETECTORS["stripes"].find(evidence_of(seen, default_tiles(seen)))
+found = partial(finding_of, "stripes")
 
 
 @pytest.fixture(scope="module")

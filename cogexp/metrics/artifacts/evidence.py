@@ -145,6 +145,15 @@ def median_of_few(values: NDArray[np.floating]) -> NDArray[np.floating]:
     return ordered[middle] if len(values) % 2 else 0.5 * (ordered[middle - 1] + ordered[middle])
 
 
+def over_width(step: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """(..., parts) -> twice (...): size of the step that three quarters of the parts make at least, all one
+    way, 0 where they do not; and how far the quartiles differ."""
+    ordered = np.sort(step, axis=-1)
+    first = ordered.shape[-1] // 4
+    low, high = ordered[..., first], ordered[..., -1 - first]
+    return np.where(low > 0, low, np.where(high < 0, -high, 0.0)), high - low
+
+
 def split_row(level: NDArray[np.floating], starts: NDArray[np.intp]) -> int:
     """Of `starts` the row before and from which on the levels (h,) are most even (least squares)."""
 

@@ -17,14 +17,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import Evidence, Finding
+from cogexp.metrics.artifacts.evidence import Evidence, Finding, over_width
 
 Picture = NDArray[np.float32]
 Profile = NDArray[np.floating]
 
 PART = 16  # columns that are averaged
 SCALE, DARK = 128.0, 16.0  # log brightness: SCALE * log(level + DARK), 1.28 for a per cent
-SHARED = 0.25  # quantile over the width, from either side
 MARGIN = 12
 USUAL = 0.98  # quantile over the rows of the clip: only a few of them step alike by nature
 NOISE_SHARP, NOISE_HUE, NOISE_BLENDED = 0.2, 0.3, 0.5
@@ -101,11 +100,8 @@ def surprises(parts: Picture, rows: int) -> Picture:
 
 
 def stands_out(surprise: Picture, noise: float) -> Profile:
-    """(h,): log of the size that 1 - SHARED of the parts reach, all one way, over the clip's largest ones."""
-    ordered = np.sort(surprise, axis=1)
-    first = int(SHARED * ordered.shape[1])
-    low, high = ordered[:, first], ordered[:, -1 - first]
-    shared = np.where(low > 0, low, np.where(high < 0, -high, 0.0))
+    """(h,): log of the size that three quarters of the parts reach, over the clip's largest ones."""
+    shared, _ = over_width(surprise)
     usual = np.quantile(shared[MARGIN : len(shared) - MARGIN], USUAL)
     return np.log((shared + noise) / (usual + noise))
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cogexp.metrics.artifacts import seam_weights
 from cogexp.metrics.artifacts.crossing import STRIPS, Crossings, crossings
-from cogexp.metrics.artifacts.evidence import Evidence, Finding
+from cogexp.metrics.artifacts.evidence import Evidence, Finding, over_width
 from cogexp.metrics.artifacts.seam import (
     DARK,
     LUMA,
@@ -23,7 +23,6 @@ from cogexp.metrics.artifacts.seam import (
     NOISE_HUE,
     NOISE_SHARP,
     SCALE,
-    SHARED,
     TILE_NEAR,
     goes_on,
     in_parts,
@@ -117,14 +116,6 @@ def standing_signs(evidence: Evidence) -> tuple[list[Profile], Profile]:
 def in_pairs(profile: Profile) -> Profile:
     """(h,) -> (h // 2,): the larger of each two rows."""
     return profile[: len(profile) // 2 * 2].reshape(-1, 2).max(1)
-
-
-def over_width(step: Picture) -> tuple[Profile, Profile]:
-    """(h, parts) -> (h,) step that 1 - SHARED of the parts reach, all one way, and how far they differ."""
-    ordered = np.sort(step, axis=1)
-    first = int(SHARED * ordered.shape[1])
-    low, high = ordered[:, first], ordered[:, -1 - first]
-    return np.where(low > 0, low, np.where(high < 0, -high, 0.0)), high - low
 
 
 def at_tiles(h: int, tiles: tuple[int, ...]) -> Profile:

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cogexp.metrics.artifacts.covered import covered_rows
-from cogexp.metrics.artifacts.evidence import Evidence, Finding, split_row, top_mean, worst_frames
-from cogexp.metrics.artifacts.upright import SMALLEST, upright_rows, upright_wave
+from cogexp.metrics.artifacts.evidence import Evidence, Finding, over_width, split_row, top_mean, worst_frames
+from cogexp.metrics.artifacts.upright import upright_rows, upright_wave
 
+SMALLEST = 96  # px: in smaller pictures chance alone makes lines alike
 SEGMENTS = 16
 FARTHEST = 40.0  # levels: a larger step is an edge, and counts for no more
 CAP, SHARED_NOISE = 8.0, 0.35  # levels of a step that the width shares
@@ -105,10 +106,7 @@ def shared_steps(step: NDArray[np.float32]) -> NDArray[np.floating]:
 
     Mean over the frames.
     """
-    ordered = np.sort(step, axis=2)
-    low, high = ordered[:, :, SEGMENTS // 4], ordered[:, :, -1 - SEGMENTS // 4]
-    # The quartile nearest to zero, when both have one sign: three quarters of the width step at least so far.
-    shared = np.where(low > 0, low, np.where(high < 0, -high, 0.0))
+    shared, _ = over_width(step)
     return np.asarray(np.minimum(shared, CAP).mean(0))
 
 

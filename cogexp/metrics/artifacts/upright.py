@@ -16,7 +16,6 @@ from scipy.fft import rfft
 
 from cogexp.metrics.artifacts.evidence import split_row, top_mean, worst_frames
 
-SMALLEST = 96  # px: in smaller pictures chance alone makes lines alike
 STRIP = 6  # rows averaged into one part of a band
 ABOVE = 16  # rows above the deepest band, to see where the wave begins
 FEWEST, DEEPEST = 2, 0.2  # strips of a band; share of the height
