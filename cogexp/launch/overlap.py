@@ -4,7 +4,7 @@ Decoding, upscaling, measuring, writing and waiting for W&B take a third to a ha
 process does one thing after the other. Here a second process denoises and leaves the latents in the store.
 On a CPU the first process denoises, too, whenever it would wait, and the second one decodes what it denoised:
 each then computes with half of the cores, which makes more clips than one process with all of them. Large
-clips come first there, so that both end together.
+clips of a prompt come first there, so that both end together.
 A sweep that is killed loses at most the run under way and what was being denoised.
 """
 
@@ -25,6 +25,7 @@ from cogexp.launch.process import usable_cores
 from cogexp.plan import cards, memory
 from cogexp.run import FirstHalf, forget_denoiser
 from cogexp.spec import RunSpec, SpecError
+from cogexp.store import Keys
 from cogexp.study.order import model_key
 from cogexp.terminal import Progress
 
@@ -77,12 +78,12 @@ def both_denoise(specs: Sequence[RunSpec], device: str) -> bool:
 
 
 def longest_first(specs: Sequence[RunSpec]) -> list[int]:
-    """Indices of `specs` such that large clips come before small ones of the same model.
+    """Indices of `specs` such that large clips come before small ones of the same model and prompt.
 
     Two processes that share the clips end together when the last ones are short.
     """
-    seen: dict[str, int] = {}
-    ranks = [seen.setdefault(model_key(spec), len(seen)) for spec in specs]
+    seen: dict[tuple[str, str], int] = {}
+    ranks = [seen.setdefault((model_key(spec), Keys.of(spec).encode), len(seen)) for spec in specs]
     return sorted(range(len(specs)), key=lambda index: (ranks[index], -_work(specs[index])))
 
 

@@ -198,6 +198,8 @@ def test_long_clips_come_first_and_one_model_stays_together(tmp_path: Path) -> N
     others = [replace(each, model=replace(each.model, dtype="bfloat16")) for each in (small, large)]
     specs = [small, others[0], large, others[1], small]
     assert overlap.longest_first(specs) == [2, 0, 4, 3, 1]
+    asked = [replace(each, prompt=replace(each.prompt, text="a fox")) for each in (small, large)]
+    assert overlap.longest_first([small, large, *asked]) == [1, 0, 3, 2], "a prompt's runs stand together"
     more_steps = replace(small, sampler=replace(small.sampler, steps=50 * small.sampler.steps))
     assert overlap.longest_first([large, more_steps]) == [1, 0]
 
