@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from cogexp.metrics.clip_frames import EvalClip, Frames
 from cogexp.metrics.score import Context, Score, from_values
+from cogexp.metrics.threads import side_by_side
 
 FLOW_NOTE = "flow: dis"
 REFERENCE_PX = (512, 288)  # width, height of the frame in which motion is told
@@ -33,12 +33,14 @@ class Flow:
 def adjacent_flow(gray: NDArray[np.uint8]) -> Flow:
     """Dense optical flow of adjacent frames of a (t, h, w) uint8 clip, DIS (Kroeger et al.
 
-    2016, as in OpenCV).
+    2016, as in OpenCV). The same on any number of cores.
     """
-    engine = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    pairs = list(pairwise(gray))
-    forward = [engine.calc(a, b, None) for a, b in pairs]
-    backward = [engine.calc(b, a, None) for a, b in pairs]
+
+    def there_and_back(i: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        engine = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # it is not safe to share
+        return engine.calc(gray[i], gray[i + 1], None), engine.calc(gray[i + 1], gray[i], None)
+
+    forward, backward = zip(*side_by_side(there_and_back, range(len(gray) - 1)), strict=True)
     return Flow(forward=np.stack(forward), backward=np.stack(backward))
 
 
@@ -78,14 +80,16 @@ def warp_errors(frames: Frames, flow: Flow) -> NDArray[np.float64]:
     of two clips with the same motion, and the same clip at two sizes differs by 15 % instead of 5 %.
     """
     sigma = frames.shape[1] * SMOOTHING
-    smooth = [cv2.GaussianBlur(frame.astype(np.float32), (0, 0), sigma) for frame in frames]
-    errors = np.full(len(frames) - 1, np.nan)
-    for i, (there, back) in enumerate(zip(flow.forward, flow.backward, strict=True)):
-        seen = visible(there, back)
-        if seen.mean() >= MIN_VISIBLE:
-            away = cv2.absdiff(smooth[i], warp(smooth[i + 1], there))
-            errors[i] = sum(cv2.mean(away, seen.view(np.uint8))[:3]) / 3
-    return errors
+    smooth = side_by_side(lambda frame: cv2.GaussianBlur(frame.astype(np.float32), (0, 0), sigma), frames)
+
+    def error(i: int) -> float:
+        seen = visible(flow.forward[i], flow.backward[i])
+        if seen.mean() < MIN_VISIBLE:
+            return np.nan
+        away = cv2.absdiff(smooth[i], warp(smooth[i + 1], flow.forward[i]))
+        return sum(cv2.mean(away, seen.view(np.uint8))[:3]) / 3
+
+    return np.array(side_by_side(error, range(len(frames) - 1)))
 
 
 def temporal_flickering(clip: EvalClip, context: Context) -> Score:

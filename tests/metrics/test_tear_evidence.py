@@ -1,13 +1,16 @@
 """The measures that the shear detector adds up, each on pictures whose answer is known."""
 
+import cv2
 import numpy as np
 import pytest
 
 from cogexp.metrics.artifacts.across import (
+    Across,
+    across,
+    correlated,
     goes_on_profile,
-    gradients,
+    multiplied,
     shift_profile,
-    spectra,
     sway_profile,
 )
 from cogexp.metrics.artifacts.evidence import in_pairs, median_of_few, split_row
@@ -30,9 +33,12 @@ def luma(clip: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(clip[..., 1])
 
 
+def seen(clip: np.ndarray) -> Across:
+    return across(luma(clip), np.arange(len(clip) - 1))
+
+
 def profile(clip: np.ndarray, gap: int = 0) -> np.ndarray:
-    slope = gradients(luma(clip))
-    return shift_profile(slope, spectra(slope), gap)
+    return shift_profile(seen(clip).gains[gap])
 
 
 @pytest.mark.parametrize("shift", [-30, -7, 5, 12, 36])
@@ -56,23 +62,33 @@ def test_a_blended_line_is_seen_with_a_gap(moving):
 
 def test_rows_of_a_smooth_texture_go_on_and_rows_of_noise_do_not(moving):
     noise = np.random.default_rng(0).integers(0, 256, moving.shape).astype(np.uint8)
-    assert np.median(goes_on_profile(gradients(luma(moving)))) > 0.7
-    assert abs(np.median(goes_on_profile(gradients(luma(noise))))) < 0.1
+    assert np.median(goes_on_profile(seen(moving).goes_on)) > 0.7
+    assert abs(np.median(goes_on_profile(seen(noise).goes_on))) < 0.1
 
 
 def test_a_band_that_is_displaced_anew_in_each_frame_sways(moving):
-    pairs = np.arange(T - 1)
-
     def sway(clip: np.ndarray) -> np.ndarray:
-        slope = gradients(luma(clip))
-        return sway_profile(slope, spectra(slope), pairs)
+        return sway_profile(seen(clip).sways)
 
     jitter = faults.shear(moving, ALL, Y0, 288, np.array([3, -4, 6, 0, -5, 2]))
     steady = faults.shear(moving, ALL, Y0, 288, np.full(T, 6))
     assert abs(int(np.argmax(sway(jitter))) - Y0) <= 1
     assert sway(jitter)[Y0] > 0.5
     assert sway(steady)[Y0] < 0.1
-    assert not sway_profile(gradients(luma(moving)), spectra(gradients(luma(moving))), pairs[:0]).any()
+    assert not sway_profile(across(luma(moving), np.arange(0)).sways).any()
+
+
+@pytest.mark.parametrize("width", [40, 41])
+def test_correlations_are_those_of_numpy(width):
+    """Of an even and of an odd width, whose packed spectra differ."""
+    rows = np.random.default_rng(1).normal(size=(2, 3, width)).astype(np.float32)
+    one = cv2.dft(rows[0], flags=cv2.DFT_ROWS)
+    conjugate = cv2.dft(np.roll(rows[1][:, ::-1], 1, axis=1), flags=cv2.DFT_ROWS)  # of the mirrored rows
+    product, found = np.empty_like(one), np.empty_like(one)
+    multiplied(one, conjugate, product)
+    correlated(product, found)
+    expected = [[(np.roll(a, -s) * b).sum() for s in range(width)] for a, b in zip(*rows, strict=True)]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_black_that_displaced_rows_leave_is_seen_at_either_side(moving):
@@ -103,7 +119,7 @@ def test_the_search_finds_the_very_shift():
     still = texture()[None]
     torn = luma(faults.shear(still, np.ones(1, bool), Y0, 288, np.array([11])))
     shifts, errors = shift_errors(torn, np.array([Y0]), 0, 36)
-    assert shifts[errors.mean((1, 2)).argmin()] == 11
+    assert shifts[errors.mean((0, 2)).argmin()] == 11
 
 
 def test_frames_are_looked_at_in_pairs_of_neighbours():

@@ -30,7 +30,7 @@ CAP = 4.0  # a part of the width cannot say more than this
 MARGIN = 10
 CANDIDATES = 24  # rows of each lag that are compared with those around
 AROUND = (-8, -7, -6, -5, -4, -3, 3, 4, 5, 6, 7, 8)
-QUANTILE = 0.9
+RIVAL = -2  # of them in order: one of the rows around may be the line itself, blended
 
 
 def find_desync(evidence: Evidence) -> Finding:
@@ -42,8 +42,8 @@ def find_desync(evidence: Evidence) -> Finding:
     luma = rows.reshape(t, h, POINTS).astype(np.float32)
     picked = sampled(t, FRAMES)
     surprise = unexpected_steps(luma[picked])
-    usual = usual_surprise(surprise)
-    energy = parts(surprise * surprise)
+    energy = parts(surprise, surprise)
+    usual = median_of_few(np.stack([np.roll(energy, k, axis=1) for k in AROUND]))  # of the rows around
     gains = [lag_gain(luma, picked, surprise, energy, usual, lag) for lag in signed_lags(t)]
     by_lag = np.stack([top_mean(gain) for gain in gains])
     by_row = by_lag.max(0)
@@ -63,12 +63,11 @@ def signed_lags(frames: int) -> tuple[int, ...]:
     return tuple(sign * lag for lag in LAGS if lag < frames - 1 for sign in (1, -1))
 
 
-def parts(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(t, h, points) -> means (t, h, segments)."""
-    t, h, _ = values.shape
-    return np.asarray(
-        cv2.resize(values.reshape(t * h, -1), (SEGMENTS, t * h), interpolation=cv2.INTER_AREA)
-    ).reshape(t, h, SEGMENTS)
+def parts(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(t, h, points), twice -> means of their products (t, h, segments)."""
+    shape = (*one.shape[:2], SEGMENTS, POINTS // SEGMENTS)
+    sums = np.einsum("thsp,thsp->ths", one.reshape(shape), other.reshape(shape))
+    return np.asarray(sums * np.float32(SEGMENTS / POINTS))
 
 
 def unexpected_steps(luma: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -78,12 +77,6 @@ def unexpected_steps(luma: NDArray[np.float32]) -> NDArray[np.float32]:
     surprise = np.zeros_like(luma)
     surprise[:, 2:-1] = step[:, 2:-1] - 0.5 * (step[:, 1:-2] + step[:, 3:])
     return surprise
-
-
-def usual_surprise(surprise: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(t, h, segments): mean square of the rows around."""
-    square = parts(surprise * surprise)
-    return median_of_few(np.stack([np.roll(square, k, axis=1) for k in AROUND]))
 
 
 def lag_gain(
@@ -99,16 +92,17 @@ def lag_gain(
     source = picked - lag
     valid = (source >= 0) & (source < t)
     change = np.zeros((int(valid.sum()), h, luma.shape[2]), np.float32)
-    change[:, 1:] = luma[picked[valid], :-1] - luma[source[valid], :-1]  # of the row above
+    for i, j, out in zip(picked[valid], source[valid], change, strict=True):
+        np.subtract(luma[i, :-1], luma[j, :-1], out=out[1:])  # of the row above
     # |surprise|^2 - |surprise + change|^2
-    explained = -parts(change * (2 * surprise[valid] + change))
+    explained = -parts(change, change) - 2 * parts(change, surprise[valid])
     # At the edge of a panel the surprise is large and another frame explains little of it.
     share = np.maximum(explained, 0.0) / (energy[valid] + NOISE)
     sure = np.clip(explained / (usual[valid] + NOISE), -CAP, CAP)
     sure = np.where(sure > 0, sure * share, sure).mean(2)
     inner = np.arange(MARGIN, h - MARGIN)
     rows = inner[np.argsort(top_mean(sure)[inner])[-CANDIDATES:]]
-    around = np.quantile(sure[:, rows[:, None] + np.array(AROUND)], QUANTILE, axis=2)
+    around = np.sort(sure[:, rows[:, None] + np.array(AROUND)], axis=2)[:, :, RIVAL]
     gain = np.zeros((len(picked), h), np.float32)
     gain[np.ix_(valid, rows)] = sure[:, rows] - np.maximum(around, 0.0)
     return gain

@@ -22,6 +22,7 @@ from cogexp.metrics.artifacts.shear import find_shear, find_vertical_shear
 from cogexp.metrics.artifacts.smear import find_smear
 from cogexp.metrics.artifacts.stripes import find_stripes
 from cogexp.metrics.clip_frames import EvalClip
+from cogexp.metrics.threads import one_each
 from cogexp.tiles import layout
 
 # Thresholds were chosen on development clips (cross_validation.py) and are judged on others: see evaluate.py.
@@ -102,10 +103,11 @@ def detect(clip: EvalClip, names: Iterable[str] | None = None, tiles: Tiles | No
         clip, reduced(tiles, clip.row_factor) if tiles is not None else default_tiles(clip)
     )
     findings: dict[str, tuple[float, Finding]] = {}
-    for name in DETECTORS if names is None else names:
-        finding = DETECTORS[name].find(evidence)
-        raw = finding.raw if math.isfinite(finding.raw) else DETECTORS[name].usual
-        findings[name] = (DETECTORS[name].score(raw), finding)
+    with one_each():  # of OpenCV's threads: what is done here is too short for more
+        for name in DETECTORS if names is None else names:
+            finding = DETECTORS[name].find(evidence)
+            raw = finding.raw if math.isfinite(finding.raw) else DETECTORS[name].usual
+            findings[name] = (DETECTORS[name].score(raw), finding)
     return summed_up(findings, clip.row_factor)
 
 

@@ -18,6 +18,7 @@ SHORTEST = 10  # rows
 DEEPEST = 0.24  # of the height
 NOISE = 1.2  # levels
 LOOSE = 0.9  # quantile of the band's own distances that its first rows stay below
+ONE_THREAD = 65536 * 4  # products: above, OpenBLAS takes all its threads
 UNLIKE = 255.0  # the distance to a row outside the frame
 
 
@@ -78,10 +79,10 @@ def row_distances(rows: NDArray[np.float32], deep: int) -> NDArray[np.float32]:
     """(t, deep, h): root mean square difference of each of the last rows to every row."""
     band = rows[:, -deep:]
     square = (rows**2).sum(-1)
-    # OpenCV's product, not numpy's: for matrices this small the threads of a BLAS cost more than the work.
-    gram = np.stack(
-        [cv2.gemm(a, b, 1.0, None, 0.0, flags=cv2.GEMM_2_T) for a, b in zip(band, rows, strict=True)]
-    )
+    # In parts that OpenBLAS computes on one thread: for matrices this small more cost more than the work.
+    part = max(1, ONE_THREAD // (deep * rows.shape[2]))
+    parts = [band @ rows[:, y : y + part].swapaxes(1, 2) for y in range(0, rows.shape[1], part)]
+    gram = np.concatenate(parts, axis=2)
     gap = square[:, -deep:, None] + square[:, None] - 2 * gram
     return np.asarray(np.sqrt(np.maximum(gap, 0) / rows.shape[2]), dtype=np.float32)
 

@@ -15,12 +15,14 @@ from cogexp.metrics.artifacts.evidence import (
     Evidence,
     Finding,
     panel_penalty,
+    sampled,
     split_row,
     top_mean,
     worst_frames,
 )
 
 SMALLEST = 96  # px: smaller pictures have too few rows and columns to tell noise from texture
+FRAMES = 12  # are looked at, each beside the one before
 SEGMENTS = 8
 REACH = 8  # px: shifts that are tried
 SHARED_ROWS = 7  # must shift together
@@ -40,7 +42,8 @@ def find_noise_band(evidence: Evidence) -> Finding:
         return Finding(raw=0.0)
     deep = int(DEEPEST * h)
     tail = luma[:, h - deep - ABOVE - SHARED_ROWS :]
-    rough, left = roughness(tail), unexplained(tail)  # (t, rows, segments)
+    picked = sampled(t, FRAMES)
+    rough, left = roughness(tail[picked]), unexplained(tail, picked)  # (picked, rows, segments)
     rows = rough.shape[1]
     starts = np.arange(rows - deep, rows - SHORTEST)
     support = np.minimum(band_jump(rough, starts), ROUGH_CAP)
@@ -56,7 +59,7 @@ def find_noise_band(evidence: Evidence) -> Finding:
     return Finding(
         raw=float(by_start[best]) - 0.5 * panel_penalty(luma, first),
         rows=(first, h - 1),
-        frames=frames,
+        frames=tuple(int(picked[i]) for i in frames),
         profile=tuple(profile.tolist()),
     )
 
@@ -76,21 +79,25 @@ def roughness(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     return segment_mean(down)
 
 
-def unexplained(tail: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(t, rows, segments): levels of fine detail that no sideways shift of the frame before explains.
+def unexplained(tail: NDArray[np.uint8], picked: NDArray[np.intp]) -> NDArray[np.float32]:
+    """(picked, rows, segments): levels of fine detail that no sideways shift of the frame before explains.
 
-    The first frame is compared with the second.
+    tail: (t, rows, w). The first frame is compared with the second.
     """
-    t, rows, w = tail.shape
-    fine = np.stack([fine_detail(frame) for frame in tail])
-    padded = [cv2.copyMakeBorder(f, 0, 0, REACH, REACH, cv2.BORDER_REFLECT) for f in fine]
-    left = np.empty((t, rows, SEGMENTS), np.float32)
-    for i in range(t):
-        before = padded[i - 1 if i else 1]
+    rows, w = tail.shape[1:]
+    before = np.where(picked > 0, picked - 1, 1)
+    fine = {i: fine_detail(tail[i]) for i in {*picked.tolist(), *before.tolist()}}
+    padded = {i: cv2.copyMakeBorder(fine[i], 0, 0, REACH, REACH, cv2.BORDER_REFLECT) for i in before.tolist()}
+    left = np.empty((len(picked), rows, SEGMENTS), np.float32)
+    part = w // SEGMENTS
+    for n, (i, j) in enumerate(zip(picked.tolist(), before.tolist(), strict=True)):
+        # All shifts side by side, so that the rows are blurred at once.
+        gap = np.empty((2 * REACH + 1, rows, part * SEGMENTS), np.uint8)
         for s in range(2 * REACH + 1):
-            gap = cv2.absdiff(fine[i], np.ascontiguousarray(before[:, s : s + w]))
-            shared = cv2.blur(segment_mean(gap), (1, SHARED_ROWS))
-            left[i] = shared if s == 0 else np.minimum(left[i], shared)
+            cv2.absdiff(fine[i][:, : part * SEGMENTS], padded[j][:, s : s + part * SEGMENTS], dst=gap[s])
+        means = segment_mean(gap).transpose(1, 0, 2).reshape(rows, -1)
+        shared = cv2.blur(means, (1, SHARED_ROWS))
+        left[n] = shared.reshape(rows, -1, SEGMENTS).min(1)
     return left
 
 

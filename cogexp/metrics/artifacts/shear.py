@@ -15,13 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.across import (
-    goes_on_profile,
-    gradients,
-    shift_profile,
-    spectra,
-    sway_profile,
-)
+from cogexp.metrics.artifacts.across import GAPS, across, goes_on_profile, shift_profile, sway_profile
 from cogexp.metrics.artifacts.evidence import (
     Evidence,
     Finding,
@@ -37,7 +31,6 @@ from cogexp.metrics.artifacts.vacated import vacated_profile
 
 ROW_FRAMES, COLUMN_FRAMES = 12, 6  # of a clip are looked at
 CANDIDATES = 8  # rows with the clearest evidence, for the shift search
-GAPS = (0, 1)  # rows left out at the boundary: a tear may be blended over one row
 AROUND = (-6, -5, -4, -3, 3, 4, 5, 6)
 NOISE = 1.0  # levels of a step
 MARGIN = 8
@@ -58,14 +51,12 @@ def find_shear(evidence: Evidence) -> Finding:
     found = line_evidence(luma[picked], picked, VACATED * vacated_profile(luma[picked]))
     if found is None:
         return Finding(raw=0.0)
-    rows, gains, raw = found
+    rows, frames, raw = found
     first, last = band(rows, raw, luma.shape[1])
     return Finding(
         raw=float(raw.max()),
         rows=(first, last),
-        frames=tuple(
-            int(picked[i]) for i in worst_frames(gains[:, int(np.argmax(raw))], 0.6 * float(raw.max()))
-        ),
+        frames=frames,
         profile=profile_of(rows, raw, luma.shape[1]),
     )
 
@@ -78,20 +69,20 @@ def find_vertical_shear(evidence: Evidence) -> Finding:
     found = line_evidence(turned, picked, 0.0)
     if found is None:
         return Finding(raw=0.0)
-    columns, gains, raw = found
+    columns, frames, raw = found
     best = int(np.argmax(raw))
     return Finding(
         raw=float(raw[best]),
         rows=(0, luma.shape[1] - 1),
         columns=(int(columns[best]), luma.shape[2] - 1),
-        frames=tuple(int(picked[i]) for i in worst_frames(gains[:, best], 0.6 * float(raw[best]))),
+        frames=frames,
     )
 
 
 def line_evidence(
     luma: NDArray[np.uint8], picked: NDArray[np.intp], extra: NDArray[np.floating] | float
-) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.floating]] | None:
-    """Candidate rows (K,), gain by frame (t, K), evidence of the clip (K,).
+) -> tuple[NDArray[np.intp], tuple[int, ...], NDArray[np.floating]] | None:
+    """Candidate rows (K,), the frames in which the best one is seen, evidence of the clip (K,).
 
     picked: (t,) which frames of the clip these are. extra: (h,) evidence that is added.
     None for a picture too small to say.
@@ -102,21 +93,22 @@ def line_evidence(
     profile = dense_evidence(luma, picked) + extra
     rows = np.sort(np.argsort(profile)[-CANDIDATES:])
     gains = np.stack([shift_gain(luma, rows, gap) for gap in GAPS], axis=1)  # (t, gaps, K)
-    return rows, gains.max(1), np.maximum(top_mean(gains).max(0), 0.0) + profile[rows]
+    raw = np.maximum(top_mean(gains).max(0), 0.0) + profile[rows]
+    best = int(np.argmax(raw))
+    seen = worst_frames(gains[:, :, best].max(1), 0.6 * float(raw[best]))
+    return rows, tuple(int(picked[i]) for i in seen), raw
 
 
 def dense_evidence(luma: NDArray[np.uint8], picked: NDArray[np.intp]) -> NDArray[np.floating]:
     """(h,): all measures but the shift search, for every row; -inf at the upper and lower edge."""
-    slope = gradients(luma)
-    rows = spectra(slope)
-    sway = sway_profile(slope, rows, np.flatnonzero(np.diff(picked) == 1))
+    rows = across(luma, np.flatnonzero(np.diff(picked) == 1))
     step = step_excess(luma)
     profile = (
-        SHARP * shift_profile(slope, rows).clip(-0.5, 2.0)
-        + BLENDED * shift_profile(slope, rows, gap=1).clip(-0.5, 2.0)
+        SHARP * shift_profile(rows.gains[0]).clip(-0.5, 2.0)
+        + BLENDED * shift_profile(rows.gains[1]).clip(-0.5, 2.0)
         + SLIP * near_best(slip_evidence(luma)).clip(-0.2, 3.0)
-        + SWAY * sway.clip(-0.5, 2.0)
-        + GOES_ON * goes_on_profile(slope)
+        + SWAY * sway_profile(rows.sways).clip(-0.5, 2.0)
+        + GOES_ON * goes_on_profile(rows.goes_on)
         + STEP * np.minimum(step, 1.0)
         - PANEL * np.maximum(step - 1.0, 0.0)
     )

@@ -20,12 +20,12 @@ def shift_gain(luma: NDArray[np.uint8], rows: NDArray[np.intp], gap: int) -> NDA
     """(t, K): how much better a shift explains row y + gap from row y - 1 - gap than no shift does."""
     t, h, w = luma.shape
     boundaries = np.clip(rows[:, None] + np.array((0, *CONTROLS)), 1 + gap, h - 1 - gap)  # (K, 1 + controls)
-    shift, error = shift_errors(luma, boundaries.ravel(), gap, reach=w // 14)  # (S,), (S, t*K*.., segments)
+    shift, error = shift_errors(luma, boundaries.ravel(), gap, reach=w // 14)  # (S,), (segments, S, t*K*..)
     still = np.abs(shift) <= 1 + gap
-    null = error[still].min(0)
-    gain = explained(null, error[~still]).reshape(-1, t, *boundaries.shape)
+    null = error[:, still].min(1)
+    gain = explained(null, error[:, ~still]).reshape(-1, t, *boundaries.shape)
     net = gain[..., 0] - np.maximum(gain[..., 1:].max(-1), 0.0)
-    total = np.sort(null.reshape(t, *boundaries.shape, SEGMENTS), axis=-1)[..., :-1].sum(-1) + 2 * NOISE
+    total = (null.sum(0) - null.max(0)).reshape(t, *boundaries.shape) + 2 * NOISE
     stands_out = np.log(
         total[..., 0] / total[..., 1:].max(-1)
     )  # a slanted edge steps at the next rows as well
@@ -38,30 +38,36 @@ def shift_gain(luma: NDArray[np.uint8], rows: NDArray[np.intp], gap: int) -> NDA
 
 
 def explained(null: NDArray[np.float32], error: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, segments), (S, n, segments) -> (S, n): log ratio of the summed errors without the segment that
+    """(segments, n), (segments, S, n) -> (S, n): log ratio of the summed errors without the segment that
     gains most.
 
     One moving object can gain by a shift by itself; a tear gains in more than one part of the width.
     """
-    most = (null - error).argmax(-1)
-    n = np.arange(len(null))
-    null_left = null.sum(-1) - null[n, most]
-    error_left = error.sum(-1) - np.take_along_axis(error, most[..., None], -1)[..., 0]
-    return np.log((null_left + 2 * NOISE) / (error_left + 2 * NOISE))
+    # Segment by segment: whole arrays are compared at once.
+    most = null[0] - error[0]
+    null_most, error_most = np.broadcast_to(null[0], most.shape).copy(), error[0].copy()
+    for own_null, own_error in zip(null[1:], error[1:], strict=True):
+        more = own_null - own_error
+        better = more > most
+        np.copyto(most, more, where=better)
+        np.copyto(null_most, own_null, where=better)
+        np.copyto(error_most, own_error, where=better)
+    return np.log((null.sum(0) - null_most + 2 * NOISE) / (error.sum(0) - error_most + 2 * NOISE))
 
 
 def shift_errors(
     luma: NDArray[np.uint8], boundaries: NDArray[np.intp], gap: int, reach: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Shifts (S,) and mean |difference| (S, t*B, segments): row above each boundary, shifted row below."""
+    """Shifts (S,) and mean |difference| (segments, S, t*B), row above each boundary, shifted row below."""
     w = luma.shape[2]
     inner = (w - 2 * reach) // SEGMENTS * SEGMENTS
     above = np.ascontiguousarray(luma[:, boundaries - 1 - gap, reach : reach + inner]).reshape(-1, inner)
     below = np.ascontiguousarray(luma[:, boundaries + gap]).reshape(-1, w)
     shifts = np.arange(-reach, reach + 1)
     errors = np.empty((len(shifts), above.shape[0], SEGMENTS), np.float32)
+    difference = np.empty_like(above)
     for i, s in enumerate(shifts):
-        difference = cv2.absdiff(above, np.ascontiguousarray(below[:, reach + s : reach + s + inner]))
+        cv2.absdiff(above, below[:, reach + s : reach + s + inner], dst=difference)
         parts = difference.reshape(-1, inner // SEGMENTS)
         errors[i] = cv2.reduce(parts, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).reshape(-1, SEGMENTS)
-    return shifts, errors
+    return shifts, np.ascontiguousarray(errors.transpose(2, 0, 1))

@@ -43,18 +43,22 @@ def slips(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     t, h, w = luma.shape
     inner = (w - 2) // SEGMENTS * SEGMENTS
     local = np.empty((t, h - 1, SEGMENTS), np.float32)
-    for i, frame in enumerate(luma.astype(np.float32)):
-        step = (frame[1:] - frame[:-1])[:, 1 : 1 + inner]
-        along = (frame[:, 2 : 2 + inner] - frame[:, :inner]) * 0.5
-        gradient = (along[1:] + along[:-1]) * 0.5
-        product, energy = in_segments(gradient * step), in_segments(gradient * gradient)
-        own = in_segments(along * along) + FLAT
+    # Arrays that are used again: new ones of this size cost more than what is computed in them.
+    along, gradient, step = (np.empty((rows, inner), np.float32) for rows in (h, h - 1, h - 1))
+    for i, frame in enumerate(luma):
+        cv2.subtract(frame[:, 2 : 2 + inner], frame[:, :inner], dst=along, dtype=cv2.CV_32F)
+        cv2.subtract(frame[1:, 1 : 1 + inner], frame[:-1, 1 : 1 + inner], dst=step, dtype=cv2.CV_32F)
+        np.add(along[1:], along[:-1], out=gradient)  # four times the gradient
+        product, energy = in_segments(gradient, step) / 4, in_segments(gradient, gradient) / 16
+        own = in_segments(along, along) / 4 + FLAT
         # A bar or a panel has no texture that could be displaced against the picture's.
         alike = np.minimum(own[1:], own[:-1]) / np.maximum(own[1:], own[:-1])
         local[i] = alike * product / (energy + FLAT)
     return local
 
 
-def in_segments(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(h, w) -> (h, segments) means."""
-    return np.asarray(cv2.resize(values, (SEGMENTS, len(values)), interpolation=cv2.INTER_AREA))
+def in_segments(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(h, w), twice -> (h, segments) means of their products."""
+    part = one.shape[1] // SEGMENTS
+    shape = (len(one), SEGMENTS, part)
+    return np.asarray(np.einsum("hsp,hsp->hs", one.reshape(shape), other.reshape(shape)) / np.float32(part))

@@ -34,12 +34,15 @@ def side_evidence(strip: NDArray[np.uint8]) -> NDArray[np.float64]:
         return evidence
     seen = strip > BLACK
     run = np.where(seen.any(2), seen.argmax(2), WIDEST)
+    few = int(FEW * ROWS)
+    if np.count_nonzero(run) < ROWS - few:  # fewer black rows than it takes below a single line
+        return evidence
     level = strip[:, :, :EDGE].mean(2)
     windows = np.lib.stride_tricks.sliding_window_view
     above = windows(run, ROWS, axis=1)[:, :count]
     below = np.sort(windows(run, ROWS, axis=1)[:, ROWS + 1 : ROWS + 1 + count], axis=2)
     count = below.shape[1]
-    short, long = below[:, :, int(FEW * ROWS)], below[:, :, int(MOST * ROWS)]
+    short, long = below[:, :, few], below[:, :, int(MOST * ROWS)]
     none_above = np.sort(above, axis=2)[:, :count, int((1 - FEW) * ROWS)] == 0
     picture_above = np.median(windows(level, ROWS, axis=1)[:, :count], axis=2) >= PICTURE
     sure = none_above & picture_above & (long < WIDEST) & (long <= ALIKE * short + 2)
