@@ -38,6 +38,13 @@ def test_every_kind_can_be_drawn(torn):
         assert tear_picture(evaluated, detect(evaluated)).shape[0] > 288
 
 
+def test_a_fault_of_the_whole_frame_has_no_line():
+    clip = EvalClip.collect([faults.checkerboard(shipped("bikes", 5, (512, 288)), 4, 8)], 8)
+    found = detect(clip)
+    assert found.kind == "checkerboard"
+    assert not (tear_picture(clip, found) == MARK).all(axis=2).any()
+
+
 def test_nothing_found_is_nothing_drawn():
     clip = EvalClip.collect([np.zeros((1, 288, 512, 3), np.uint8) + 90], 8)
     found = detect(clip, names=["shear"])

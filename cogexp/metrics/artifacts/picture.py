@@ -33,14 +33,21 @@ def tear_picture(clip: EvalClip, artifacts: Artifacts) -> NDArray[np.uint8]:
     profile = profile_panel(finding, marked.shape[0], scale)
     zoom = enlarged_place(frame, finding, marked.shape[1] + GAP_PX + PROFILE_PX)
     upper = np.hstack([marked, blank(marked.shape[0], GAP_PX), profile])
-    title = headline(artifacts, worst, upper.shape[1])
+    title = headline(artifacts, worst, upper.shape[1], everywhere(finding, len(frame)))
     return np.vstack([title, upper, blank(GAP_PX, upper.shape[1]), zoom])
 
 
-def headline(artifacts: Artifacts, frame: int, width: int) -> NDArray[np.uint8]:
+def everywhere(finding: Finding, height: int) -> bool:
+    """The fault has no place: it is in the whole frame."""
+    return finding.columns is None and finding.rows in (None, (0, height - 1))
+
+
+def headline(artifacts: Artifacts, frame: int, width: int, whole: bool) -> NDArray[np.uint8]:
     """What was found, in one line."""
     place = f"columns {artifacts.columns[0]}-{artifacts.columns[1]}" if artifacts.columns else ""
-    if not place and artifacts.rows:
+    if whole:
+        place = "whole frame"
+    elif not place and artifacts.rows:
         place = f"rows {artifacts.rows[0]}-{artifacts.rows[1]}"
     kind = (artifacts.kind or "").replace("_", " ")
     text = f"{kind}: {artifacts.level} (score {artifacts.score:.1f}), {place}, frame {frame}"
@@ -57,7 +64,7 @@ def mark(picture: NDArray[np.uint8], finding: Finding, scale: int) -> NDArray[np
         x = finding.columns[0] * scale
         cv2.line(marked, (x, 0), (x, h), MARK, 1)
         cv2.rectangle(marked, (x - 3, 0), (x + 3, 12), MARK, -1)
-    elif finding.rows is not None and finding.rows != (0, h // scale - 1):
+    elif finding.rows is not None and not everywhere(finding, h // scale):
         for row in (finding.rows[0] * scale, (finding.rows[1] + 1) * scale - 1):
             cv2.line(marked, (0, row), (w, row), MARK, 1)
         cv2.rectangle(marked, (0, finding.rows[0] * scale), (6, (finding.rows[1] + 1) * scale), MARK, -1)
@@ -83,11 +90,10 @@ def profile_panel(finding: Finding, height: int, scale: int) -> NDArray[np.uint8
 
 
 def enlarged_place(frame: NDArray[np.uint8], finding: Finding, width: int) -> NDArray[np.uint8]:
-    """(?, width, 3): the neighbourhood of the line, pixels kept square and sharp."""
+    """(?, width, 3): the neighbourhood of the line, pixels kept square and sharp; else of the middle."""
     h, w = frame.shape[:2]
-    row = finding.rows[0] if finding.rows else h // 2
-    if finding.columns is not None:
-        row = h // 2
+    line = finding.columns is None and not everywhere(finding, h)
+    row = finding.rows[0] if line and finding.rows else h // 2
     first = int(np.clip(row - ZOOM_ROWS // 2, 0, max(0, h - ZOOM_ROWS)))
     rows = frame[first : first + ZOOM_ROWS]
     factor = max(2, round(2 * width / w))
@@ -96,7 +102,7 @@ def enlarged_place(frame: NDArray[np.uint8], finding: Finding, width: int) -> ND
     left = int(np.clip(middle - columns // 2, 0, w - columns))
     picture = enlarge(rows[:, left : left + columns], factor)
     y = (row - first) * factor
-    if finding.columns is None:
+    if line:
         cv2.rectangle(picture, (0, max(0, y - 2)), (14, y + 2), MARK, -1)
     return np.hstack([picture, blank(picture.shape[0], width - picture.shape[1])])
 
