@@ -125,4 +125,5 @@ def motion_px(clip: EvalClip, context: Context) -> Score:
     h, w = clip.frames.shape[1:3]
     x = context.flow.forward[..., 0] * (REFERENCE_PX[0] / w)
     y = context.flow.forward[..., 1] * (REFERENCE_PX[1] / h)
-    return from_values(np.hypot(x, y).mean((1, 2)), note=FLOW_NOTE)
+    length = np.sqrt(x * x + y * y)  # np.hypot, which cannot overflow, takes three times as long
+    return from_values(length.mean((1, 2)), note=FLOW_NOTE)
