@@ -13,7 +13,7 @@ from cogexp.metrics.artifacts.across import (
     shift_profile,
     sway_profile,
 )
-from cogexp.metrics.artifacts.evidence import in_pairs, median_of_few, split_row
+from cogexp.metrics.artifacts.evidence import LONG, in_pairs, median_of_few, sorted_rows, split_row
 from cogexp.metrics.artifacts.shear import step_excess
 from cogexp.metrics.artifacts.shift import shift_errors
 from cogexp.metrics.artifacts.vacated import vacated_profile
@@ -134,6 +134,14 @@ def test_frames_are_looked_at_in_pairs_of_neighbours():
 def test_levels_are_split_where_they_change():
     level = np.concatenate([np.full(30, 1.0), np.full(12, 3.0)]) + np.tile([0.1, -0.1], 21)
     assert split_row(level, np.arange(5, 38)) == 30
+
+
+@pytest.mark.parametrize("count", range(1, 15))
+def test_the_network_sorts(count):
+    """Every row of zeros and ones, so any numbers (Knuth's 0-1 principle)."""
+    bits = ((np.arange(2**count) >> np.arange(count)[:, None]) & 1).astype(np.float32)
+    many = np.tile(bits, (1, max(1, LONG // 2**count + 1)))
+    assert np.array_equal(sorted_rows(many), np.sort(many, axis=0))
 
 
 @pytest.mark.parametrize("count", [7, 8, 12])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from cogexp.metrics.clip_frames import Frames, to_gray
 
 SUSPECT, CERTAIN = 1.0, 2.0  # the common scale of all detectors
 FEW = 12  # frames
+MOST_COMPARED, LONG = 16, 1000  # rows, and numbers in each, that a network sorts sooner
 QUIET = 0.2  # on that scale: what nine of ten clean clips stay below
 
 
@@ -130,7 +131,7 @@ def top_mean(values: NDArray[np.floating], share: float = 0.4, least: int = 3) -
     A fault need not be in every frame, but one frame is no proof.
     """
     count = min(len(values), max(least, math.ceil(share * len(values))))
-    return np.sort(values, axis=0)[len(values) - count :].mean(axis=0)
+    return sorted_rows(values)[len(values) - count :].mean(axis=0)
 
 
 def worst_frames(values: NDArray[np.floating], threshold: float) -> tuple[int, ...]:
@@ -140,9 +141,38 @@ def worst_frames(values: NDArray[np.floating], threshold: float) -> tuple[int, .
 
 
 def median_of_few(values: NDArray[np.floating]) -> NDArray[np.floating]:
-    """np.median along axis 0, in half the time where the axis is short: whole rows are sorted at once."""
-    ordered, middle = np.sort(values, axis=0), len(values) // 2
+    """np.median along axis 0, in a fraction of the time where the axis is short."""
+    ordered, middle = sorted_rows(values), len(values) // 2
     return ordered[middle] if len(values) % 2 else 0.5 * (ordered[middle - 1] + ordered[middle])
+
+
+def sorted_rows(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """np.sort along axis 0 (no NaN), for a few long rows by a network that compares whole rows."""
+    if len(values) > MOST_COMPARED or values.size < LONG * len(values):
+        return np.sort(values, axis=0)
+    rows = values.copy()
+    lower = np.empty_like(rows[0])
+    for i, j in comparisons(len(rows)):
+        np.minimum(rows[i], rows[j], out=lower)
+        np.maximum(rows[i], rows[j], out=rows[j])
+        rows[i] = lower
+    return rows
+
+
+@lru_cache
+def comparisons(count: int) -> tuple[tuple[int, int], ...]:
+    """Pairs to be put in order, one after another, to sort `count` things: Batcher's odd-even merge sort
+    (Knuth, The Art of Computer Programming 3, algorithm 5.2.2M)."""
+    found = []
+    top = 1 << max(count - 1, 0).bit_length() >> 1
+    p = top
+    while p:
+        q, r, d = top, 0, p
+        while d:
+            found += [(i, i + d) for i in range(count - d) if i & p == r]
+            q, r, d = q // 2, p, q - p
+        p //= 2
+    return tuple(found)
 
 
 def over_width(step: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
