@@ -55,8 +55,8 @@ class Evidence:
 
 def mean_over_time(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(t, ...) uint8 -> (...) float32."""
-    mean = cv2.reduce(frames.reshape(len(frames), -1), 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F)
-    return np.asarray(mean, dtype=np.float32).reshape(frames.shape[1:])
+    total = cv2.reduce(frames.reshape(len(frames), -1), 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)  # see `means`
+    return np.asarray(total * np.float32(1 / len(frames)), dtype=np.float32).reshape(frames.shape[1:])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,13 +194,20 @@ def split_row(level: NDArray[np.floating], starts: NDArray[np.intp]) -> int:
     return int(starts[np.argmax(explained)])
 
 
+def means(values: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, w) -> (n,) means."""
+    # Whole numbers are summed in half the time of REDUCE_AVG.
+    total = cv2.reduce(values, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0]
+    return np.asarray(total * np.float32(1 / values.shape[1]), dtype=np.float32)
+
+
 def row_steps(luma: NDArray[np.uint8], lag: int = 1) -> NDArray[np.float32]:
     """(t, h): mean |row y - row y-lag|; the first `lag` rows have 0."""
     t, h, w = luma.shape
     rows = np.ascontiguousarray(luma).reshape(t * h, w)
     steps = np.zeros(t * h, np.float32)
     # All frames as one column of rows, so that nothing is copied.
-    steps[lag:] = cv2.reduce(cv2.absdiff(rows[lag:], rows[:-lag]), 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[:, 0]
+    steps[lag:] = means(cv2.absdiff(rows[lag:], rows[:-lag]))
     steps = steps.reshape(t, h)
     steps[:, :lag] = 0.0  # across two frames
     return steps

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cogexp.metrics.artifacts.evidence import (
     Evidence,
     Finding,
+    means,
     panel_penalty,
     sampled,
     split_row,
@@ -68,8 +69,7 @@ def segment_mean(values: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(..., w) -> (..., segments)."""
     inner = values.shape[-1] // SEGMENTS * SEGMENTS
     flat = np.ascontiguousarray(values[..., :inner]).reshape(-1, inner // SEGMENTS)
-    mean = cv2.reduce(flat, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)
-    return np.asarray(mean, dtype=np.float32).reshape(*values.shape[:-1], SEGMENTS)
+    return means(flat).reshape(*values.shape[:-1], SEGMENTS)
 
 
 def roughness(luma: NDArray[np.uint8]) -> NDArray[np.float32]:

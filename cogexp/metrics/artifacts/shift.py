@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cogexp.metrics.artifacts.evidence import means
+
 SEGMENTS = 8
 NOISE = 1.0  # levels: differences below this are noise, not evidence
 CONTROLS = (-5, 5)  # rows whose own gain is subtracted
@@ -69,5 +71,5 @@ def shift_errors(
     for i, s in enumerate(shifts):
         cv2.absdiff(above, below[:, reach + s : reach + s + inner], dst=difference)
         parts = difference.reshape(-1, inner // SEGMENTS)
-        errors[i] = cv2.reduce(parts, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).reshape(-1, SEGMENTS)
+        errors[i] = means(parts).reshape(-1, SEGMENTS)
     return shifts, np.ascontiguousarray(errors.transpose(2, 0, 1))

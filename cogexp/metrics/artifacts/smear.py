@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import Evidence, Finding, row_steps, top_mean, worst_frames
+from cogexp.metrics.artifacts.evidence import Evidence, Finding, means, row_steps, top_mean, worst_frames
 
 LAG = 2  # rows
 NOISE = 0.1  # levels: the mean of a row's changes is known much better than one of them
@@ -77,7 +77,7 @@ def column_texture(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     # All rows as one, so that nothing is copied; a row's first pixel has no neighbour.
     change.reshape(-1)[1:] = cv2.absdiff(flat[1:], flat[:-1]).ravel()
     change[:, 0] = 0
-    mean = cv2.reduce(change, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).reshape(t, h)
+    mean = means(change).reshape(t, h)
     return np.asarray(mean * np.float32(w / (w - 1)))
 
 
