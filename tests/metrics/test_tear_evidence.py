@@ -13,7 +13,14 @@ from cogexp.metrics.artifacts.across import (
     shift_profile,
     sway_profile,
 )
-from cogexp.metrics.artifacts.evidence import LONG, in_pairs, median_of_few, sorted_rows, split_row
+from cogexp.metrics.artifacts.evidence import (
+    LONG,
+    in_pairs,
+    median_of_few,
+    quantile_of_few,
+    sorted_rows,
+    split_row,
+)
 from cogexp.metrics.artifacts.shear import step_excess
 from cogexp.metrics.artifacts.shift import shift_errors
 from cogexp.metrics.artifacts.vacated import vacated_profile
@@ -142,6 +149,12 @@ def test_the_network_sorts(count):
     bits = ((np.arange(2**count) >> np.arange(count)[:, None]) & 1).astype(np.float32)
     many = np.tile(bits, (1, max(1, LONG // 2**count + 1)))
     assert np.array_equal(sorted_rows(many), np.sort(many, axis=0))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8, 1.0])
+def test_the_quick_quantile_is_the_quantile(share):
+    values = np.random.default_rng(2).normal(size=(10, 30, 40)).astype(np.float32)
+    np.testing.assert_allclose(quantile_of_few(values, share), np.quantile(values, share, axis=0), atol=1e-6)
 
 
 @pytest.mark.parametrize("count", [7, 8, 12])

@@ -146,6 +146,14 @@ def median_of_few(values: NDArray[np.floating]) -> NDArray[np.floating]:
     return ordered[middle] if len(values) % 2 else 0.5 * (ordered[middle - 1] + ordered[middle])
 
 
+def quantile_of_few(values: NDArray[np.floating], share: float) -> NDArray[np.floating]:
+    """np.quantile along axis 0."""
+    place = share * (len(values) - 1)
+    below, ordered = int(place), sorted_rows(values)
+    part = values.dtype.type(place - below)
+    return ordered[below] + part * (ordered[min(below + 1, len(values) - 1)] - ordered[below])
+
+
 def sorted_rows(values: NDArray[np.floating]) -> NDArray[np.floating]:
     """np.sort along axis 0 (no NaN), for a few long rows by a network that compares whole rows."""
     if len(values) > MOST_COMPARED or values.size < LONG * len(values):

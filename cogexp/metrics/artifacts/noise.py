@@ -16,6 +16,7 @@ from cogexp.metrics.artifacts.evidence import (
     Finding,
     means,
     panel_penalty,
+    quantile_of_few,
     sampled,
     split_row,
     top_mean,
@@ -113,7 +114,7 @@ def band_jump(feature: NDArray[np.float32], starts: NDArray[np.intp]) -> NDArray
     total = np.cumsum(feature[:, ::-1], axis=1)[:, ::-1]
     inside = np.log(total[:, starts + 1] / (rows - 1 - starts)[:, None] + NOISE)
     above = np.stack([feature[:, starts - k] for k in range(2, ABOVE)])
-    return inside - np.log(np.quantile(above, CALM_ROWS, axis=0) + NOISE)
+    return inside - np.log(quantile_of_few(above, CALM_ROWS) + NOISE)
 
 
 def first_row(rough: NDArray[np.float32], left: NDArray[np.float32], starts: NDArray[np.intp]) -> int:
