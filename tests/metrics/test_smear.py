@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cogexp.metrics.artifacts.detect import DETECTORS
-from cogexp.metrics.artifacts.evidence import row_steps, sampled
+from cogexp.metrics.artifacts.rows import row_steps, sampled
 from cogexp.metrics.artifacts.smear import column_texture
 from tests import faults
 from tests.metrics.clips import finding_of, rich_pan

@@ -13,7 +13,7 @@ from cogexp.metrics.artifacts.across import (
     shift_profile,
     sway_profile,
 )
-from cogexp.metrics.artifacts.evidence import (
+from cogexp.metrics.artifacts.rows import (
     LONG,
     in_pairs,
     median_of_few,

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import median_of_few, top_mean
+from cogexp.metrics.artifacts.rows import median_of_few, top_mean
 
 SOFT = 8.0  # levels of gradient: weaker ones are noise
 FLOOR = 2.0  # energy that a row must have to say anything

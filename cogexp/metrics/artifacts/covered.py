@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import row_steps, top_mean, worst_frames
+from cogexp.metrics.artifacts.rows import row_steps, top_mean, worst_frames
 from cogexp.metrics.artifacts.smear import column_texture
 
 BLOCKS = (2, 3, 4, 5, 8)  # rows of one

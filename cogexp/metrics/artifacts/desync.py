@@ -15,14 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import (
-    Evidence,
-    Finding,
-    median_of_few,
-    sampled,
-    top_mean,
-    worst_frames,
-)
+from cogexp.metrics.artifacts.evidence import Evidence, Finding
+from cogexp.metrics.artifacts.rows import median_of_few, sampled, top_mean, worst_frames
 
 LAGS = (1, 2, 4, 8)
 FRAMES = 12  # are compared with others

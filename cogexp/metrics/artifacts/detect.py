@@ -27,8 +27,8 @@ from cogexp.tiles import layout
 
 # Thresholds were chosen on development clips (cross_validation.py) and are judged on others: see evaluate.py.
 DETECTORS: dict[str, Detector] = {
-    "shear": Detector(find=find_shear, usual=0.25, suspect=0.53, certain=0.61),
-    "vertical_shear": Detector(find=find_vertical_shear, usual=0.21, suspect=0.9, certain=1.2),
+    "shear": Detector(find=find_shear, usual=0.29, suspect=0.62, certain=0.95),
+    "vertical_shear": Detector(find=find_vertical_shear, usual=0.3, suspect=0.85, certain=1.25),
     "smear": Detector(find=find_smear, usual=0.9, suspect=1.95, certain=2.6),
     "duplicated_band": Detector(find=find_duplicated_band, usual=0.03, suspect=0.65, certain=1.25),
     "desync": Detector(find=find_desync, usual=0.42, suspect=3.0, certain=4.5),

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import Evidence, Finding, sampled, top_mean, worst_frames
+from cogexp.metrics.artifacts.evidence import Evidence, Finding
+from cogexp.metrics.artifacts.rows import sampled, top_mean, worst_frames
 
 FRAMES = 8  # of a clip are looked at
 WIDTH = 64  # a row is compared at this many points

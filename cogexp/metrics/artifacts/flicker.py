@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import Evidence, Finding, worst_frames
+from cogexp.metrics.artifacts.evidence import Evidence, Finding
+from cogexp.metrics.artifacts.rows import worst_frames
 
 BLOCKS = (9, 16)
 SPREAD = 0.15  # share of the blocks' spread that a common change must exceed

@@ -2,7 +2,8 @@
 
 Idea: the fine detail of a picture is found again in the frame before, a little shifted. That of noise is not,
 nor that of rows that are shaken independently. How much no shift explains jumps at one row in all parts of
-the width at once; a ticker, a still panel and rich texture are explained.
+the width at once; a ticker, a still panel and rich texture are explained. Shaken rows of a soft picture
+differ little from the frame before, but go on in each other only when shifted back.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import (
-    Evidence,
-    Finding,
+from cogexp.metrics.artifacts.evidence import Evidence, Finding
+from cogexp.metrics.artifacts.rows import (
     means,
     panel_penalty,
     quantile_of_few,
@@ -34,10 +34,12 @@ NEAR = 6  # rows in which the line is looked for once the band is known
 ABOVE = 12  # rows that the band is compared with
 CALM_PARTS, CALM_ROWS = 0.3, 0.8  # quantiles over the width and over the rows above
 ROUGH_WEIGHT, ROUGH_CAP = 0.25, 1.5  # the plain jump in roughness supports the evidence
+SHAKEN_WEIGHT, SHAKEN_CAP = 1.5, 1.5
 
 
 def find_noise_band(evidence: Evidence) -> Finding:
-    """Raw evidence: the jump of log unexplained detail into the band, in the calmer parts of the width."""
+    """Raw evidence: the jump of log unexplained detail into the band, in the calmer parts of the width, and
+    what a shift explains of the band's own rows."""
     luma = evidence.luma
     t, h, w = luma.shape
     if t < 2 or h < SMALLEST or w < SMALLEST:
@@ -50,9 +52,10 @@ def find_noise_band(evidence: Evidence) -> Finding:
     starts = np.arange(rows - deep, rows - SHORTEST)
     support = np.minimum(band_jump(rough, starts), ROUGH_CAP)
     both = band_jump(left, starts) + ROUGH_WEIGHT * support  # (t, starts, segments)
+    shaken = shaken_rows(evidence.across.gains[0], h - rows + starts)
 
     by_frame = np.quantile(both, CALM_PARTS, axis=2)
-    by_start = top_mean(by_frame)
+    by_start = top_mean(by_frame) + SHAKEN_WEIGHT * shaken
     best = int(np.argmax(by_start))
     frames = worst_frames(by_frame[:, best], 0.6 * float(by_start[best]))
     first = h - rows + first_row(rough[list(frames)], left[list(frames)], starts)
@@ -64,6 +67,15 @@ def find_noise_band(evidence: Evidence) -> Finding:
         frames=tuple(int(picked[i]) for i in frames),
         profile=tuple(profile.tolist()),
     )
+
+
+def shaken_rows(gain: NDArray[np.float32], starts: NDArray[np.intp]) -> NDArray[np.floating]:
+    """(t, h) what a shift explains of the step into each row -> (starts,), its mean from each start to the
+    bottom beyond that of the rows just above: rows that are shaken one by one go on only when shifted."""
+    kept = gain.clip(0.0, SHAKEN_CAP)
+    inside = np.cumsum(kept[:, ::-1], axis=1)[:, ::-1][:, starts + 1] / (kept.shape[1] - 1 - starts)
+    above = np.stack([kept[:, starts - k] for k in range(2, ABOVE)])
+    return top_mean(inside - quantile_of_few(above, CALM_ROWS))
 
 
 def segment_mean(values: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import Evidence, Finding, over_width
+from cogexp.metrics.artifacts.evidence import Evidence, Finding
+from cogexp.metrics.artifacts.rows import over_width
 
 Picture = NDArray[np.float32]
 Profile = NDArray[np.floating]

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from cogexp.metrics.artifacts import seam_weights
 from cogexp.metrics.artifacts.crossing import STRIPS, Crossings, crossings
-from cogexp.metrics.artifacts.evidence import Evidence, Finding, over_width
+from cogexp.metrics.artifacts.evidence import Evidence, Finding
+from cogexp.metrics.artifacts.rows import over_width
 from cogexp.metrics.artifacts.seam import (
     DARK,
     LUMA,

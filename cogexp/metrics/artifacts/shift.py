@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import means
+from cogexp.metrics.artifacts.rows import means
 
 SEGMENTS = 8
 NOISE = 1.0  # levels: differences below this are noise, not evidence

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import median_of_few, sampled, top_mean
+from cogexp.metrics.artifacts.rows import median_of_few, sampled, top_mean
 
 FRAMES = 8  # of the given ones are looked at
 SEGMENTS = 8

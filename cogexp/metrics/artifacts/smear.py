@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import Evidence, Finding, means, row_steps, top_mean, worst_frames
+from cogexp.metrics.artifacts.evidence import Evidence, Finding
+from cogexp.metrics.artifacts.rows import means, row_steps, top_mean, worst_frames
 
 LAG = 2  # rows
 NOISE = 0.1  # levels: the mean of a row's changes is known much better than one of them

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cogexp.metrics.artifacts.covered import covered_rows
-from cogexp.metrics.artifacts.evidence import Evidence, Finding, over_width, split_row, top_mean, worst_frames
+from cogexp.metrics.artifacts.evidence import Evidence, Finding
+from cogexp.metrics.artifacts.rows import over_width, split_row, top_mean, worst_frames
 from cogexp.metrics.artifacts.upright import upright_rows, upright_wave
 
 SMALLEST = 96  # px: in smaller pictures chance alone makes lines alike

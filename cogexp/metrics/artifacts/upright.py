@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft
 
-from cogexp.metrics.artifacts.evidence import split_row, top_mean, worst_frames
+from cogexp.metrics.artifacts.rows import split_row, top_mean, worst_frames
 
 STRIP = 6  # rows averaged into one part of a band
 ABOVE = 16  # rows above the deepest band, to see where the wave begins

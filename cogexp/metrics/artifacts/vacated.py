@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.artifacts.evidence import top_mean
+from cogexp.metrics.artifacts.rows import top_mean
 
 BLACK = 9  # levels, and what lies above the line is brighter than PICTURE
 PICTURE, EDGE = 24.0, 4  # levels; columns at the side
