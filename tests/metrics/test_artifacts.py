@@ -177,6 +177,17 @@ def test_a_small_displacement_in_a_soft_picture_is_found(bunny):
     assert abs(finding.rows[0] - Y0) <= 1
 
 
+@pytest.mark.parametrize("shift", [-20, 6])
+def test_a_torn_thing_on_plain_ground_is_found(shift):
+    """The step is far larger than those around it, and a third of the width has all there is to see."""
+    clip = np.full((T, 288, 512, 3), 232, np.uint8)
+    clip[:, :, 170:340] = pan(2, T)[:, :, 170:340]
+    assert found(clip, names=["shear"]).level == "none"
+    torn = found(faults.shear(clip, ALL, 226, 288, np.full(T, shift)), names=["shear"])
+    assert torn.level == "certain"
+    assert abs(torn.rows[0] - 226) <= 1
+
+
 def test_slip_is_the_displacement_of_a_row():
     from cogexp.metrics.artifacts.slip import slips
 

@@ -13,6 +13,7 @@ from cogexp.metrics.artifacts.across import (
     shift_profile,
     sway_profile,
 )
+from cogexp.metrics.artifacts.noise import shaken_rows
 from cogexp.metrics.artifacts.rows import (
     LONG,
     in_pairs,
@@ -96,6 +97,19 @@ def test_correlations_are_those_of_numpy(width):
     correlated(product, found)
     expected = [[(np.roll(a, -s) * b).sum() for s in range(width)] for a, b in zip(*rows, strict=True)]
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_rows_shaken_one_by_one_go_on_only_when_shifted(moving):
+    shaken = luma(moving).copy()
+    rng = np.random.default_rng(5)
+    for frame in shaken:
+        for y in range(240, 288):
+            frame[y] = np.roll(frame[y], rng.integers(-9, 10))
+    starts = np.arange(226, 283)
+    evidence = shaken_rows(across(shaken, np.arange(0)).gains[0], starts)
+    assert abs(int(starts[np.argmax(evidence)]) - 240) <= 1
+    assert evidence.max() > 0.3
+    assert shaken_rows(seen(moving).gains[0], starts).max() < 0.05
 
 
 def test_black_that_displaced_rows_leave_is_seen_at_either_side(moving):
