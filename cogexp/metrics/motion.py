@@ -68,7 +68,7 @@ def visible(forward: NDArray[np.float32], backward: NDArray[np.float32]) -> NDAr
 
 
 def _squared(flow: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(h, w): squared lengths. Written out: numpy's sums over an axis of two take five times as long."""
+    """(..., h, w): squared lengths. Written out: numpy's sums over an axis of two take five times as long."""
     x, y = flow[..., 0], flow[..., 1]
     return np.asarray(x * x + y * y)
 
@@ -123,7 +123,6 @@ def motion_px(clip: EvalClip, context: Context) -> Score:
     Each axis is scaled by its own length: the width of the frame counts 512, its height 288.
     """
     h, w = clip.frames.shape[1:3]
-    x = context.flow.forward[..., 0] * (REFERENCE_PX[0] / w)
-    y = context.flow.forward[..., 1] * (REFERENCE_PX[1] / h)
-    length = np.sqrt(x * x + y * y)  # np.hypot, which cannot overflow, takes three times as long
+    scale = np.array([REFERENCE_PX[0] / w, REFERENCE_PX[1] / h], np.float32)
+    length = np.sqrt(_squared(context.flow.forward * scale))  # np.hypot takes three times as long
     return from_values(length.mean((1, 2)), note=FLOW_NOTE)

@@ -11,7 +11,6 @@ in some frames only, also sways against the rows above it: its motion from frame
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -28,7 +27,7 @@ RIVALS = (-8, -7, -6, -5, -4, -3, 3, 4, 5, 6, 7, 8)  # rows whose own gain is su
 AROUND = (-7, -6, -5, -4, 4, 5, 6, 7)  # rows that say how well rows of this clip go on
 BAND, SWAY = 6, 20  # rows that sway together; px a frame
 FAR = (*range(-14, -7), *range(8, 15))
-GAPS = (0, 1)  # rows left out at the boundary: a tear may be blended over one row
+GAPS = (0, 1)  # rows left out on either side of a boundary: a tear may be blended over one row
 SOME = 0.2  # share of the frames in which a band sways: at the least where the fault begins and ends
 
 Packed = NDArray[np.float32]
@@ -73,14 +72,11 @@ class Across:
     sways: NDArray[np.float32]
 
 
-def across(luma: NDArray[np.uint8], pairs: NDArray[np.intp], gaps: Sequence[int] = GAPS) -> Across:
-    """luma: (t, h, w). pairs: indices i of frames with i + 1 the next one of the clip.
-
-    gaps: rows left out on either side of a boundary: a tear may be blended over one row.
-    """
+def across(luma: NDArray[np.uint8], pairs: NDArray[np.intp]) -> Across:
+    """luma: (t, h, w). pairs: indices i of frames with i + 1 the next one of the clip."""
     t, h, w = luma.shape
     goes_on = np.zeros((t, h), np.float32)
-    gains = {gap: np.zeros((t, h), np.float32) for gap in gaps}
+    gains = {gap: np.zeros((t, h), np.float32) for gap in GAPS}
     sways: list[NDArray[np.float32]] = []
     # One frame at a time, in arrays that are used again, so that all stays in the processor's cache.
     before, rows, product = Rows(h, w), Rows(h, w), np.zeros((h, w), np.float32)
@@ -88,7 +84,7 @@ def across(luma: NDArray[np.uint8], pairs: NDArray[np.intp], gaps: Sequence[int]
     for i, frame in enumerate(luma):
         before, rows = rows, before
         rows.take(frame)
-        for gap in gaps:
+        for gap in GAPS:
             lag = 1 + 2 * gap
             multiplied(rows.spectrum[lag:], rows.conjugate[:-lag], product[lag:])
             correlated(product[lag:], correlation[lag:])

@@ -39,13 +39,14 @@ class Evidence:
     @cached_property
     def few(self) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
         """Indices of at most FEW frames, spread over the clip, and their luma: for faults that last."""
-        picked = sampled(len(self.luma), FEW)
-        return picked, self.luma if len(picked) == len(self.luma) else self.luma[picked]
+        return self._only(sampled(len(self.luma), FEW))
 
     @cached_property
     def pairs(self) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
         """As `few`, in pairs of neighbours: for what moves as well."""
-        picked = in_pairs(len(self.luma), FEW)
+        return self._only(in_pairs(len(self.luma), FEW))
+
+    def _only(self, picked: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
         return picked, self.luma if len(picked) == len(self.luma) else self.luma[picked]
 
     @cached_property

@@ -17,14 +17,12 @@ from cogexp.metrics.artifacts.rows import (
     means,
     panel_penalty,
     quantile_of_few,
-    sampled,
     split_row,
     top_mean,
     worst_frames,
 )
 
 SMALLEST = 96  # px: smaller pictures have too few rows and columns to tell noise from texture
-FRAMES = 12  # are looked at, each beside the one before
 SEGMENTS = 8
 REACH = 8  # px: shifts that are tried
 SHARED_ROWS = 7  # must shift together
@@ -46,7 +44,7 @@ def find_noise_band(evidence: Evidence) -> Finding:
         return Finding(raw=0.0)
     deep = int(DEEPEST * h)
     tail = luma[:, h - deep - ABOVE - SHARED_ROWS :]
-    picked = sampled(t, FRAMES)
+    picked, _ = evidence.few
     rough, left = roughness(tail[picked]), unexplained(tail, picked)  # (picked, rows, segments)
     rows = rough.shape[1]
     starts = np.arange(rows - deep, rows - SHORTEST)
