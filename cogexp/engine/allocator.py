@@ -1,8 +1,11 @@
-"""On a CPU: let malloc keep what a decode frees, instead of giving it back and faulting it in again.
+"""On a CPU: let malloc keep what is freed, instead of giving it back and faulting it in again.
 
 glibc serves large blocks with mmap and returns them at once; a decoder that makes hundreds of them spends a
 third of its time on page faults. With mmap and trimming off, the same pages serve again. Only glibc has these
 switches; elsewhere nothing happens.
+A decoding gives them back at its end, so that the memory of the next stage can be told. Between two decodings
+of one process that costs more than the decoding itself where a virtual machine's memory comes from its host:
+an engine that wants speed keeps them for as long as it works.
 """
 
 from __future__ import annotations
@@ -28,18 +31,30 @@ def glibc() -> ctypes.CDLL | None:
     return library if hasattr(library, "gnu_get_libc_version") else None
 
 
+_inside = 0  # blocks that this process is in
+
+
 @contextmanager
 def freed_pages_stay(on: bool = True) -> Iterator[None]:
-    """Inside the block freed memory stays in the process; afterwards it is given back."""
+    """Inside the block freed memory stays in the process; after the outermost one it is given back."""
+    global _inside
     library = glibc() if on else None
     if library is None:
         yield
         return
-    library.mallopt(MMAP_MAX, 0)
-    library.mallopt(TRIM_THRESHOLD, NEVER)
+    _inside += 1
+    if _inside == 1:
+        library.mallopt(MMAP_MAX, 0)
+        library.mallopt(TRIM_THRESHOLD, NEVER)
     try:
         yield
     finally:
-        library.mallopt(MMAP_MAX, DEFAULT_MMAP_MAX)
-        library.mallopt(TRIM_THRESHOLD, DEFAULT_TRIM_THRESHOLD)
-        library.malloc_trim(0)
+        _inside -= 1
+        if not _inside:
+            _give_back(library)
+
+
+def _give_back(library: ctypes.CDLL) -> None:
+    library.mallopt(MMAP_MAX, DEFAULT_MMAP_MAX)
+    library.mallopt(TRIM_THRESHOLD, DEFAULT_TRIM_THRESHOLD)
+    library.malloc_trim(0)

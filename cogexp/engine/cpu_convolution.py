@@ -1,11 +1,12 @@
-"""3-D convolutions on a CPU, with torch's own bits and less work.
+"""Convolutions on a CPU, with torch's own bits and less work.
 
 torch has two algorithms there and picks one by the size of the input. oneDNN's is fast. The other ("slow3d")
 writes out, for every pixel, all that the kernel sees of it: 27 times the input, in main memory, and then
 multiplies once. Cut into pieces that stay in the cache, the same products are added in the same order, in a
-third of the time. Whatever is done here in another way is first tried at the very size, once a process:
-where the bits differ, torch does it.
-Shapes: frames (b, c, t, h, w), weights (out, c, kt, kh, kw).
+third of the time. And frames that share a 2-D convolution take it one by one, each in the cache from its
+enlargement to its place in the clip. Whatever is done here in another way is first tried at the very size,
+once a process: where the bits differ, torch does it.
+Shapes: frames (b, c, t, h, w), weights (out, c, kt, kh, kw) unless told otherwise.
 """
 
 from __future__ import annotations
@@ -37,12 +38,51 @@ def convolve(layer: Any, frames: Tensor) -> Tensor:
     return made
 
 
+def enlarged(layer: Any, box: list[Tensor]) -> Tensor:
+    """A 2-D convolution of frames twice as tall and wide (nearest): (b, t, c, h, w) -> (b, out, t, 2h, 2w).
+
+    Popped out of the box, the frames can be freed as soon as they are enlarged.
+    """
+    frames = box.pop()
+    batch, times = frames.shape[:2]
+    if not _one_by_one(layer, frames):
+        frames = F.interpolate(frames.flatten(0, 1), scale_factor=2.0)
+        frames = layer(frames)
+        return frames.unflatten(0, (batch, times)).permute(0, 2, 1, 3, 4).contiguous()
+    made = frames.new_empty(batch, layer.out_channels, times, *(2 * side for side in frames.shape[3:]))
+    for of in range(batch):
+        for at in range(times):
+            made[of, :, at] = layer(F.interpolate(frames[of, at : at + 1], scale_factor=2.0))[0]
+    return made
+
+
+def _one_by_one(layer: nn.Conv2d, frames: Tensor) -> bool:
+    """Whether frames (b, t, c, h, w), enlarged, have the same bits alone; a GPU is faster with all of them."""
+    fits = frames.device.type == "cpu" and frames.dtype == torch.float32 and frames.shape[:2].numel() > 1
+    plain = layer.stride == (1, 1) and layer.dilation == (1, 1) and layer.groups == 1
+    same_size = layer.kernel_size == (3, 3) and layer.padding == (1, 1) and layer.padding_mode == "zeros"
+    if not (fits and plain and same_size) or hooked(layer) or layer.bias is None:
+        return False
+    size = torch.Size((frames.shape[2], *(2 * side for side in frames.shape[3:])))
+    return _same_alone(size, layer.out_channels, torch.get_num_threads())
+
+
+@functools.lru_cache(maxsize=256)
+def _same_alone(frame: torch.Size, out: int, threads: int) -> bool:
+    """Has a frame of this size (c, h, w) the same bits alone as beside another one?"""
+    draw = torch.Generator().manual_seed(0)
+    shapes = ((2, *frame), (out, frame[0], 3, 3), (out,))
+    pair, weights, bias = (torch.randn(shape, generator=draw) for shape in shapes)
+    alone = [F.conv2d(one, weights, bias, padding=1) for one in pair.split(1)]
+    return torch.equal(F.conv2d(pair, weights, bias, padding=1), torch.cat(alone))
+
+
 def pointwise(layer: nn.Conv3d) -> bool:
     """Whether a convolution mixes channels only: the one kind whose sums depend on the number of threads."""
     return all(side == 1 for side in layer.kernel_size)
 
 
-def hooked(layer: nn.Conv3d) -> bool:
+def hooked(layer: nn.Module) -> bool:
     """Whether only the layer's own forward has its weights, as with storage in 8 bits or with offload."""
     return "forward" in vars(layer)
 

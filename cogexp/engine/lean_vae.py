@@ -146,10 +146,12 @@ def _convolve(convolution: Any, frames: Tensor) -> Tensor:
 def _activated(norm: Any, box: Box, z: Tensor, reach: int) -> Tensor:
     """SiLU(GroupNorm(x) * conv_y(z) + conv_b(z)), z enlarged to the size of x, with room for `reach` frames
     in front: what a convolution then fills need not be copied again."""
+    with same_sums():
+        copies = _copies(box[0].shape, z)  # first: what a trial takes is free again for the rest
     normed: Tensor = norm.norm_layer(box.pop())
     both = ((norm.conv_y.conv, Tensor.mul_), (norm.conv_b.conv, Tensor.add_))
     with same_sums():
-        if copies := _copies(normed, z):
+        if copies:
             for convolution, apply in both:
                 _by_blocks(apply, normed, _before(convolution, z, copies))
         else:
@@ -185,7 +187,7 @@ def _enlarged(z: Tensor, size: tuple[int, ...]) -> Tensor:
 
 
 def _by_blocks(apply: Any, frames: Tensor, small: Tensor) -> None:
-    """`apply` in place to `frames` with `small`, as if it were enlarged."""
+    """`apply` to `frames` (in place) with `small`, as if it were enlarged."""
     for span in _spans(frames.shape[2]):
         _broadcast(apply, frames[:, :, span], small[:, :, span])
 
@@ -196,25 +198,22 @@ def _spans(frames: int) -> tuple[slice, ...]:
 
 
 def _broadcast(apply: Any, frames: Tensor, small: Tensor) -> None:
-    """`apply` in place with each value of `small` on its block of frames, rows and columns (nearest)."""
+    """`apply` with each value of `small` on its block of frames, rows and columns (nearest)."""
     times, tall, wide = (large // few for large, few in zip(frames.shape[2:], small.shape[2:], strict=True))
     rows = small.repeat_interleave(wide, dim=4)  # columns written out: the inner loop stays contiguous
     blocks = frames.unflatten(3, (-1, tall)).unflatten(2, (-1, times))
     apply(blocks, rows[:, :, :, None, :, None])
 
 
-def _copies(frames: Tensor, z: Tensor) -> int:
+def _copies(size: torch.Size, z: Tensor) -> int:
     """In how many copies the latents go through the norm's convolutions before the upsampling: as many as
     give the bits of convolving afterwards. 0: none do, or this is no CPU."""
     if z.device.type != "cpu":
         return 0
-    spans = _spans(frames.shape[2])
-    whole = all(
-        large % few == 0
-        for span in spans
-        for large, few in zip(frames[:, :, span].shape[2:], z[:, :, span].shape[2:], strict=True)
-    )
-    return _same_bits(z.shape, frames.shape, z.dtype, torch.get_num_threads()) if whole else 0
+    times, *sides = zip(size[2:], z.shape[2:], strict=True)
+    parts = [[len(range(count)[span]) for count in times] for span in _spans(times[0])]
+    whole = all(large % few == 0 for large, few in (*sides, *parts))
+    return _same_bits(z.shape, size, z.dtype, torch.get_num_threads()) if whole else 0
 
 
 @functools.lru_cache(maxsize=256)
@@ -228,10 +227,15 @@ def _same_bits(small: torch.Size, large: torch.Size, dtype: torch.dtype, threads
     shapes = ((large[1], small[1], 1, 1, 1), (large[1],), small)
     weight, bias, z = (torch.randn(shape, generator=draw).to(dtype) for shape in shapes)
     after = F.conv3d(_enlarged(z, large[2:]), weight, bias)
+    same: list[bool] = []
+
+    def compare(blocks: Tensor, few: Tensor) -> None:
+        same.append(torch.equal(blocks, few.expand_as(blocks)))
+
     for copies in (1, 2):
-        made = torch.zeros(large, dtype=dtype)
-        _by_blocks(Tensor.add_, made, _before(lambda x: F.conv3d(x, weight, bias), z, copies))
-        if torch.equal(made, after):
+        same.clear()
+        _by_blocks(compare, after, _before(lambda x: F.conv3d(x, weight, bias), z, copies))
+        if all(same):
             return copies
     return 0
 
@@ -245,7 +249,6 @@ def _upsample(upsampler: Any, box: Box) -> Tensor:
         parts[-1] = parts[-1].repeat_interleave(2, dim=1)
         frames = torch.cat(parts, dim=1)
         del parts
-    batch = frames.shape[0]
-    frames = F.interpolate(frames.flatten(0, 1), scale_factor=2.0)
-    frames = upsampler.conv(frames)
-    return frames.unflatten(0, (batch, -1)).permute(0, 2, 1, 3, 4).contiguous()
+    box.append(frames)
+    del frames
+    return cpu_convolution.enlarged(upsampler.conv, box)

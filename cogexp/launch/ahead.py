@@ -16,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from cogexp.build import Request
+from cogexp.engine.allocator import freed_pages_stay
 from cogexp.launch.process import how_it_ended, settle_in, threads, usable_cores
 from cogexp.provenance import redact
 from cogexp.run import FirstHalf, make_latents
@@ -305,16 +306,17 @@ def _serve(connection: Connection, make: Make, folder: str, debug: bool, shared:
     told: Progress = _Told(connection)
     if shared is not None:
         told = _Paced(told, lambda: shared.value)
-    while True:
-        try:
-            request: Request = connection.recv()
-        except EOFError:
-            return
-        try:
-            made = Made(half=make(request, told))
-        except Exception as error:  # noqa: BLE001 - the first process tries the job again and records what fails
-            made = _failed(error)
-        connection.send(made)
+    with freed_pages_stay(shared is not None):
+        while True:
+            try:
+                request: Request = connection.recv()
+            except EOFError:
+                return
+            try:
+                made = Made(half=make(request, told))
+            except Exception as error:  # noqa: BLE001 - the first process tries again and records what fails
+                made = _failed(error)
+            connection.send(made)
 
 
 def _failed(error: Exception) -> Made:

@@ -17,6 +17,7 @@ from cogexp import machine
 from cogexp import record as records
 from cogexp.build import Request, Settings
 from cogexp.catalog import VARIANTS
+from cogexp.engine.allocator import freed_pages_stay
 from cogexp.launch.ahead import Ahead, Make, frames_of, latents_of
 from cogexp.launch.basic import Clock
 from cogexp.launch.execute import execute
@@ -130,9 +131,10 @@ def launch(
     ahead = Ahead(requests, options.ahead, there, here=here)
     clock = Clock(seconds)
     try:
-        for index, request in enumerate(requests):
-            progress.say(f"[{index + 1}/{len(requests)}] {request.spec.run_id}{clock.left(index)}")
-            _finish(request, ahead, progress, keep=both)
+        with freed_pages_stay(both):
+            for index, request in enumerate(requests):
+                progress.say(f"[{index + 1}/{len(requests)}] {request.spec.run_id}{clock.left(index)}")
+                _finish(request, ahead, progress, keep=both)
     finally:
         ahead.stop()
 

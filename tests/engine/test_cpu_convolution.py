@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from cogexp.engine import cpu_convolution
-from cogexp.engine.cpu_convolution import convolve, pointwise
+from cogexp.engine.cpu_convolution import convolve, enlarged, pointwise
 
 # channels in and out, frames, rows, columns: all below torch's limit for the fast algorithm
 SMALL = [(64, 64, 5, 36, 64), (32, 32, 7, 45, 80), (16, 64, 4, 18, 32), (8, 24, 3, 5, 200), (4, 4, 3, 1, 1)]
@@ -95,6 +96,47 @@ def test_other_bits_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     original = cpu_convolution._in_pieces
     monkeypatch.setattr(cpu_convolution, "_in_pieces", lambda *rest: original(*rest) * (1 + 1e-6))
     assert torch.equal(convolve(convolution, frames), right)
+
+
+def enlarged_by_torch(convolution: nn.Conv2d, frames: torch.Tensor) -> torch.Tensor:
+    """All frames of (b, t, c, h, w) together, then (b, out, t, 2h, 2w)."""
+    large = F.interpolate(frames.flatten(0, 1), scale_factor=2.0, mode="nearest")
+    made: torch.Tensor = convolution(large).unflatten(0, frames.shape[:2])
+    return made.movedim(2, 1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    "size", [(1, 9, 16, 72, 128), (2, 4, 64, 18, 32), (1, 1, 8, 9, 5), (1, 3, 4, 2, 2)], ids=str
+)
+def test_frames_enlarged_one_by_one_have_the_bits_of_all_together(
+    size: tuple[int, ...], threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(threads)
+    convolution, frames = nn.Conv2d(size[2], 12, 3, padding=1), torch.randn(size)
+    made = enlarged(convolution, [frames])
+    assert made.is_contiguous()
+    assert torch.equal(made, enlarged_by_torch(convolution, frames))
+
+
+@torch.no_grad()
+def test_frames_are_enlarged_one_by_one_where_that_is_known_to_be_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cpu_convolution._same_alone.cache_clear()
+    convolution, frames = nn.Conv2d(16, 12, 3, padding=1), torch.randn(1, 5, 16, 36, 64)
+    sizes: list[int] = []
+    convolution.register_forward_hook(lambda module, given, made: sizes.append(len(made)))
+    enlarged(convolution, [frames])
+    assert sizes == [1] * 5
+    sizes.clear()
+    monkeypatch.setattr(cpu_convolution, "_same_alone", lambda *asked: False)
+    assert torch.equal(enlarged(convolution, [frames]), enlarged_by_torch(convolution, frames))
+    assert sizes[0] == 5
+    for other in (nn.Conv2d(16, 12, 3, padding=1, stride=2), nn.Conv2d(16, 12, 3, padding=1, bias=False)):
+        monkeypatch.setattr(cpu_convolution, "_same_alone", lambda *asked: pytest.fail("another kind"))
+        assert torch.equal(enlarged(other, [frames]), enlarged_by_torch(other, frames))
 
 
 @torch.no_grad()

@@ -82,7 +82,7 @@ def test_the_same_bits_of_another_architecture(frames: int) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 def test_the_same_bits_in_the_order_of_a_gpu(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     """There the norm's convolutions run on the enlarged latents, as in diffusers."""
-    monkeypatch.setattr(lean_vae, "_copies", lambda frames, z: 0)
+    monkeypatch.setattr(lean_vae, "_copies", lambda size, z: 0)
     vae, z = nano_vae(dtype), latents(5, 6, 10, dtype=dtype)
     assert torch.equal(lean(vae, z), stock(vae, z))
 
