@@ -57,7 +57,7 @@ def enlarged(layer: Any, box: list[Tensor]) -> Tensor:
 
 
 def _one_by_one(layer: nn.Conv2d, frames: Tensor) -> bool:
-    """Whether frames (b, t, c, h, w), enlarged, have the same bits alone; a GPU is faster with all of them."""
+    """Whether frames (b, t, c, h, w), enlarged, have the same bits alone; a GPU wants all of them."""
     fits = frames.device.type == "cpu" and frames.dtype == torch.float32 and frames.shape[:2].numel() > 1
     plain = layer.stride == (1, 1) and layer.dilation == (1, 1) and layer.groups == 1
     same_size = layer.kernel_size == (3, 3) and layer.padding == (1, 1) and layer.padding_mode == "zeros"

@@ -42,8 +42,11 @@ def test_without_it_freed_memory_is_given_back() -> None:
 
 
 def test_an_error_inside_ends_the_block() -> None:
-    before = resident()
-    with pytest.raises(ValueError, match="inside"), freed_pages_stay():
+    def fails() -> None:
         touch_and_free()
         raise ValueError("inside")
+
+    before = resident()
+    with pytest.raises(ValueError, match="inside"), freed_pages_stay():
+        fails()
     assert resident() - before < LARGE / 2
