@@ -150,14 +150,16 @@ def _activated(norm: Any, box: Box, z: Tensor, reach: int) -> Tensor:
         copies = _copies(box[0].shape, z)  # first: what a trial takes is free again for the rest
     normed: Tensor = norm.norm_layer(box.pop())
     both = ((norm.conv_y.conv, Tensor.mul_), (norm.conv_b.conv, Tensor.add_))
-    with same_sums():
-        if copies:
-            for convolution, apply in both:
-                _by_blocks(apply, normed, _before(convolution, z, copies))
+    large = None if copies else _enlarged(z, normed.shape[2:])
+    for convolution, apply in both:
+        with same_sums():
+            made = convolution(large) if large is not None else _before(convolution, z, copies)
+        if large is None:
+            _by_blocks(apply, normed, made)
         else:
-            enlarged = _enlarged(z, normed.shape[2:])
-            for convolution, apply in both:
-                apply(normed, convolution(enlarged))
+            apply(normed, made)
+        del made
+    del large
     normed = _shown(norm, normed)
     if not reach:
         return F.silu(normed, inplace=True)
