@@ -5,44 +5,16 @@ Where both processes denoise, each takes the next clip that nobody makes, so tha
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 from cogexp.build import Request
-from cogexp.engine.allocator import freed_pages_stay
-from cogexp.launch.process import how_it_ended, settle_in, threads, usable_cores
-from cogexp.provenance import redact
+from cogexp.launch.process import usable_cores
+from cogexp.launch.second import CONTEXT, END_SECONDS, Made, Make, Paced, Second, Stage, failed, half
 from cogexp.run import FirstHalf, make_latents
 from cogexp.store import Keys, Store
-from cogexp.terminal import Progress, Silent
-
-END_SECONDS = 5.0  # for an idle process to leave by itself
-
-# Makes one job's latents. What fails is raised.
-Make = Callable[[Request, Progress], FirstHalf]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Made:
-    """How the first half of a job ended, or why there are no latents."""
-
-    half: FirstHalf = field(default_factory=FirstHalf)
-    problem: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Stage:
-    """What the second process is at."""
-
-    name: str = ""
-    done: int = 0
+from cogexp.terminal import Progress
 
 
 def latents_of(request: Request, progress: Progress, *, frames: bool = False) -> FirstHalf:
@@ -88,17 +60,17 @@ class Ahead:
         self._jobs = firsts(requests)
         self._order = {key: number for number, key in enumerate(self._jobs)}
         self._lead, self._make, self._here_too = lead, make, here
-        self._context = multiprocessing.get_context("spawn")  # a fork beside libraries with threads may hang
-        self._threads = self._context.Value("i", half())
+        settings = requests[0].settings
+        self._debug, self._cpu = settings.debug, settings.device == "cpu"
+        self._threads = CONTEXT.Value("i", half())
+        self._second: Second | None = None
         self._busy = False  # the second process
         self._claimed: set[str] = set()
         self._made: dict[str, Made] = {}
         self._at = 0  # the job that the first process is at
-        self._stage = _Stage()
+        self._stage = Stage()
         self._stopped = False
         self._changed = threading.Condition()
-        self._process: BaseProcess | None = None
-        self._here: Connection | None = None
         self._thread = threading.Thread(target=self._feed, daemon=True)
         self._thread.start()
 
@@ -121,7 +93,7 @@ class Ahead:
 
     def paced(self, progress: Progress) -> Progress:
         """A progress under which this process computes with the cores that the second one leaves."""
-        return _Paced(progress, self._cores_here) if self._here_too is not None else progress
+        return Paced(progress, self._cores_here) if self._here_too is not None else progress
 
     def _cores_here(self) -> int:
         return max(usable_cores() - half(), 1) if self._busy else usable_cores()
@@ -131,7 +103,7 @@ class Ahead:
         try:
             made = Made(half=self._here_too(self._jobs[key], self.paced(progress)))
         except Exception as error:  # noqa: BLE001 - that job's own run tries again and records what fails
-            made = _failed(error)
+            made = failed(error)
         with self._changed:
             self._made[key] = made
 
@@ -179,8 +151,8 @@ class Ahead:
             self._stopped = True
             busy = len(self._made) < len(self._jobs)
             self._changed.notify_all()
-        if busy and self._process is not None:
-            self._process.kill()
+        if busy and self._second is not None:
+            self._second.kill()
         self._thread.join()
 
     def _feed(self) -> None:
@@ -189,7 +161,7 @@ class Ahead:
                 self._busy = True
                 made = self._job(self._jobs[key])
                 with self._changed:
-                    self._made[key], self._stage, self._busy = made, _Stage(), False
+                    self._made[key], self._stage, self._busy = made, Stage(), False
                     self._changed.notify_all()
                 if made.problem:
                     self._end()
@@ -220,104 +192,23 @@ class Ahead:
 
     def _job(self, request: Request) -> Made:
         try:
-            if self._process is None:
-                self._start(request)
-            assert self._here is not None
-            self._here.send(request)
+            if self._second is None:
+                self._second = Second(self._make, self._threads if self._cpu else None, debug=self._debug)
+                if self._stopped:
+                    self._second.kill()
+            second = self._second
+            second.give(request)
             while True:
-                found = self._here.recv()
+                found = second.hear()
                 if isinstance(found, Made):
                     return found
                 with self._changed:
                     self._stage = found
         except (EOFError, OSError):
-            assert self._process is not None
-            return Made(problem=f"the second process died: {how_it_ended(self._process)}")
-
-    def _start(self, request: Request) -> None:
-        self._here, there = self._context.Pipe()
-        settings = request.settings
-        shared = self._threads if settings.device == "cpu" else None
-        arguments = (there, self._make, os.getcwd(), settings.debug, shared)
-        self._process = self._context.Process(target=_serve, args=arguments, daemon=True)
-        self._process.start()
-        there.close()
-        if self._stopped:
-            self._process.kill()
+            assert self._second is not None
+            return Made(problem=f"the second process died: {self._second.how_it_ended()}")
 
     def _end(self) -> None:
-        if self._process is not None and self._here is not None:
-            self._here.close()
-            self._process.join(0 if self._stopped else END_SECONDS)
-            self._process.kill()
-            self._process.join()
-        self._process = self._here = None
-
-
-class _Told(Silent):
-    """Tells the first process how far a job is."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    @contextmanager
-    def stage(self, name: str, total: int | None) -> Iterator[Any]:
-        self._connection.send(_Stage(name=name))
-        yield lambda done: self._connection.send(_Stage(name=name, done=done))
-
-
-class _Paced:
-    """A progress that sets, at each step, how many threads compute on."""
-
-    def __init__(self, progress: Progress, cores: Callable[[], int]) -> None:
-        self._progress, self._cores = progress, cores
-
-    def say(self, text: str) -> None:
-        self._progress.say(text)
-
-    @contextmanager
-    def stage(self, name: str, total: int | None) -> Iterator[Any]:
-        import torch  # here already: whoever computes a stage has loaded it
-
-        before = torch.get_num_threads()
-        with self._progress.stage(name, total) as advance:
-
-            def step(done: int) -> None:
-                advance(done)
-                torch.set_num_threads(self._cores())
-
-            torch.set_num_threads(self._cores())
-            try:
-                yield step
-            finally:
-                torch.set_num_threads(before)
-
-
-def half() -> int:
-    """Threads of the second process while the first one is busy, too."""
-    return max(usable_cores() // 2, 1)
-
-
-def _serve(connection: Connection, make: Make, folder: str, debug: bool, shared: Any) -> None:
-    """The second process's life: job after job, until nobody is there any more; `shared`: its threads."""
-    if shared is not None:
-        os.environ.update(threads(shared.value))  # before torch is loaded, which reads it once
-    settle_in(folder, debug)
-    told: Progress = _Told(connection)
-    if shared is not None:
-        told = _Paced(told, lambda: shared.value)
-    with freed_pages_stay(shared is not None):
-        while True:
-            try:
-                request: Request = connection.recv()
-            except EOFError:
-                return
-            try:
-                made = Made(half=make(request, told))
-            except Exception as error:  # noqa: BLE001 - the first process tries again and records what fails
-                made = _failed(error)
-            connection.send(made)
-
-
-def _failed(error: Exception) -> Made:
-    return Made(problem=redact(str(error) or type(error).__name__))
+        if self._second is not None:
+            self._second.end(0 if self._stopped else END_SECONDS)
+        self._second = None

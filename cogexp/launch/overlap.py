@@ -18,11 +18,12 @@ from cogexp import record as records
 from cogexp.build import Request, Settings
 from cogexp.catalog import VARIANTS
 from cogexp.engine.allocator import freed_pages_stay
-from cogexp.launch.ahead import Ahead, Make, frames_of, latents_of
+from cogexp.launch.ahead import Ahead, frames_of, latents_of
 from cogexp.launch.basic import Clock
 from cogexp.launch.execute import execute
 from cogexp.launch.lost import record_lost
 from cogexp.launch.process import usable_cores
+from cogexp.launch.second import Make
 from cogexp.plan import cards, memory
 from cogexp.run import FirstHalf, forget_denoiser
 from cogexp.spec import RunSpec, SpecError

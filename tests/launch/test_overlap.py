@@ -18,8 +18,9 @@ import pytest
 from cogexp import record as records
 from cogexp.build import Request, Settings
 from cogexp.launch import basic, overlap
-from cogexp.launch.ahead import _Paced, firsts, frames_of, latents_of
+from cogexp.launch.ahead import firsts, frames_of, latents_of
 from cogexp.launch.overlap import Options, check, check_memory, launch
+from cogexp.launch.second import Paced
 from cogexp.machine import Gpu
 from cogexp.run import FirstHalf
 from cogexp.spec import SpecError
@@ -231,7 +232,7 @@ def test_each_denoises_with_its_half_of_the_cores_or_with_all(monkeypatch: pytes
     torch = pytest.importorskip("torch")
     before, cores = torch.get_num_threads(), iter((1, 1, 3))
     seen = []
-    with _Paced(Silent(), lambda: next(cores)).stage("denoise", 2) as advance:
+    with Paced(Silent(), lambda: next(cores)).stage("denoise", 2) as advance:
         for done in (1, 2):
             seen.append(torch.get_num_threads())
             advance(done)
