@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cogexp.build import GROUPS
 from cogexp.cli import sizes
+from cogexp.cli.combine import Combiner
 from cogexp.cli.paths import conf_dir
 from cogexp.cli.words import Parser, Words, parse_words, quote_text
 from cogexp.spec import SpecError, check_choice
@@ -81,24 +82,24 @@ def _is_plain_axis(override: Override) -> bool:
 
 
 def _compose_all(words: Words, jobs: list[list[str]], axes: set[str]) -> list[dict[str, Any]]:
-    """Compose each combination of groups once, and set the values of `axes` in it: 0.1 s a composition."""
+    """Compose each choice of the groups once, and set the values of `axes` afterwards."""
+    late = [[word for word in job if word.partition("=")[0] in axes] for job in jobs]
+    combined = Combiner(lambda early: _compose_one(words, [*early, *late[0]]))
     composed: dict[tuple[str, ...], DictConfig] = {}
     found = []
-    for job in jobs:
-        late = [word for word in job if word.partition("=")[0] in axes]
-        early = tuple(word for word in job if word not in late)
+    for job, values in zip(jobs, late, strict=True):
+        early = tuple(word for word in job if word not in values)
         if early not in composed:
-            composed[early] = _compose_one(words, [*early, *late])
-        config = composed[early]
-        for override in map(parse_override, late):
-            OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
-        found.append(to_plain(config))
+            composed[early] = combined(early)
+        for override in map(parse_override, values):
+            OmegaConf.update(composed[early], override.key_or_group, override.value(), merge=True)
+        found.append(to_plain(composed[early]))
     return found
 
 
-def _compose_one(words: Words, overrides: list[str]) -> DictConfig:
+def _compose_one(words: Words, overrides: Sequence[str]) -> DictConfig:
     try:
-        return compose(words.config_name, overrides=overrides)
+        return compose(words.config_name, overrides=list(overrides))
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise SpecError(_short(error, words)) from None
 

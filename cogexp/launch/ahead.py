@@ -204,9 +204,9 @@ class Ahead:
                     return found
                 with self._changed:
                     self._stage = found
-        except (EOFError, OSError):
-            assert self._second is not None
-            return Made(problem=f"the second process died: {self._second.how_it_ended()}")
+        except (EOFError, OSError) as error:
+            how = self._second.how_it_ended() if self._second is not None else f"it did not start: {error}"
+            return Made(problem=f"the second process died: {how}")
 
     def _end(self) -> None:
         if self._second is not None:
