@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tiles": set(),
     "whole": set(),
     "machine": set(),
+    "allocator": set(),
     "nano": {"video", "spec"},
     # second
     "spec": set(),
@@ -35,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "provenance": set(),
     "record": {"provenance", "spec"},
     "store": {"spec", "tiles"},
-    "engine": {"spec", "catalog", "video", "nano", "tiles", "whole"},
+    "engine": {"allocator", "spec", "catalog", "video", "nano", "tiles", "whole"},
     # fourth
     "tracking": {"provenance", "record", "whole"},
     # order.py and forecast.py say what a study will compute and how long that takes
@@ -86,6 +87,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "explain_picture": {"engine", "metrics", "sheet"},
     "launch": {
+        "allocator",
         "build",
         "catalog",
         "machine",

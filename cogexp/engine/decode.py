@@ -17,7 +17,7 @@ from diffusers import AutoencoderKLCogVideoX
 from torch import Tensor
 
 from cogexp import tiles
-from cogexp.engine.allocator import freed_pages_stay
+from cogexp.allocator import freed_pages_stay
 from cogexp.engine.lean_vae import LeanDecoder, usable
 from cogexp.engine.threads import same_sums
 from cogexp.tiles import SCALE, Layout

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from cogexp import machine
 from cogexp import record as records
+from cogexp.allocator import freed_pages_stay
 from cogexp.build import Request, Settings
 from cogexp.catalog import VARIANTS
-from cogexp.engine.allocator import freed_pages_stay
 from cogexp.launch.ahead import Ahead, frames_of, latents_of
 from cogexp.launch.basic import Clock
 from cogexp.launch.execute import execute

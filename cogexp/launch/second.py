@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
+from cogexp.allocator import freed_pages_stay
 from cogexp.build import Request
-from cogexp.engine.allocator import freed_pages_stay
 from cogexp.launch.process import how_it_ended, settle_in, threads, usable_cores
 from cogexp.provenance import redact
 from cogexp.run import FirstHalf

@@ -6,8 +6,8 @@ import numpy as np
 import psutil
 import pytest
 
-from cogexp.engine import allocator
-from cogexp.engine.allocator import freed_pages_stay
+from cogexp import allocator
+from cogexp.allocator import freed_pages_stay
 
 MIB = 2**20
 LARGE = 128 * MIB
