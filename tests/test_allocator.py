@@ -6,13 +6,12 @@ import numpy as np
 import psutil
 import pytest
 
-from cogexp import allocator
-from cogexp.allocator import freed_pages_stay
+from cogexp.allocator import freed_pages_stay, glibc
 
 MIB = 2**20
 LARGE = 128 * MIB
 
-pytestmark = pytest.mark.skipif(allocator.glibc() is None, reason="only glibc has these switches")
+pytestmark = pytest.mark.skipif(glibc() is None, reason="only glibc has these switches")
 
 
 def resident() -> int:

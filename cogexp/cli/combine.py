@@ -23,6 +23,7 @@ class Combiner:
     def __init__(self, compose: Compose) -> None:
         self._compose = compose
         self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._kept_in: dict[tuple[str, ...], bool] = {}  # whether a choice changes nothing outside its group
 
     def __call__(self, overrides: Sequence[str]) -> DictConfig:
         """The config of these overrides, the caller's own."""
@@ -46,8 +47,11 @@ class Combiner:
         base = self._whole(first)
         made = copy.deepcopy(base)
         for at, group in zip(changed, groups, strict=True):
-            other = self._whole((*first[:at], words[at], *first[at + 1 :]))
-            if _without(group, other) != _without(group, base):
+            one = (*first[:at], words[at], *first[at + 1 :])
+            other = self._whole(one)
+            if one not in self._kept_in:
+                self._kept_in[one] = _without(group, other) == _without(group, base)
+            if not self._kept_in[one]:
                 return None
             made[group] = copy.deepcopy(other[group])
         return made

@@ -58,10 +58,8 @@ def enlarged(layer: Any, box: list[Tensor]) -> Tensor:
 
 def _one_by_one(layer: nn.Conv2d, frames: Tensor) -> bool:
     """Whether frames (b, t, c, h, w), enlarged, have the same bits alone; a GPU wants all of them."""
-    fits = frames.device.type == "cpu" and frames.dtype == torch.float32 and frames.shape[:2].numel() > 1
-    plain = layer.stride == (1, 1) and layer.dilation == (1, 1) and layer.groups == 1
-    same_size = layer.kernel_size == (3, 3) and layer.padding == (1, 1) and layer.padding_mode == "zeros"
-    if not (fits and plain and same_size) or hooked(layer) or layer.bias is None:
+    same_size = layer.kernel_size == (3, 3) and layer.padding == (1, 1)
+    if not (same_size and frames.shape[:2].numel() > 1 and _ordinary(layer, frames)):
         return False
     size = torch.Size((frames.shape[2], *(2 * side for side in frames.shape[3:])))
     return _same_alone(size, layer.out_channels, torch.get_num_threads())
@@ -88,11 +86,16 @@ def hooked(layer: nn.Module) -> bool:
 
 
 def _may_be_cut(layer: nn.Conv3d, frames: Tensor) -> bool:
-    plain = layer.stride == (1, 1, 1) and layer.dilation == (1, 1, 1) and layer.groups == 1
+    return frames.shape[0] == 1 and _ordinary(layer, frames) and _is_slow(layer, frames)
+
+
+def _ordinary(layer: nn.Conv2d | nn.Conv3d, frames: Tensor) -> bool:
+    """A convolution that can be done in parts: of 32 bits, on a CPU, its weights there, no special kind."""
+    steps = all(side == 1 for side in (*layer.stride, *layer.dilation))
     zeros = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-    fits = frames.device.type == "cpu" and frames.dtype == torch.float32 and frames.shape[0] == 1
+    fits = frames.device.type == "cpu" and frames.dtype == torch.float32
     free = not hooked(layer) and layer.bias is not None
-    return plain and zeros and fits and free and _is_slow(layer, frames)
+    return steps and layer.groups == 1 and zeros and fits and free
 
 
 def _is_slow(layer: nn.Conv3d, frames: Tensor) -> bool:

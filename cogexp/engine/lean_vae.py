@@ -146,20 +146,16 @@ def _convolve(convolution: Any, frames: Tensor) -> Tensor:
 def _activated(norm: Any, box: Box, z: Tensor, reach: int) -> Tensor:
     """SiLU(GroupNorm(x) * conv_y(z) + conv_b(z)), z enlarged to the size of x, with room for `reach` frames
     in front: what a convolution then fills need not be copied again."""
-    with same_sums():
-        copies = _copies(box[0].shape, z)  # first: what a trial takes is free again for the rest
+    copies = _copies(box[0].shape, z)  # first: what a trial takes is free again for the rest
     normed: Tensor = norm.norm_layer(box.pop())
-    both = ((norm.conv_y.conv, Tensor.mul_), (norm.conv_b.conv, Tensor.add_))
-    large = None if copies else _enlarged(z, normed.shape[2:])
-    for convolution, apply in both:
-        with same_sums():
-            made = convolution(large) if large is not None else _before(convolution, z, copies)
-        if large is None:
-            _by_blocks(apply, normed, made)
+    source = z if copies else _enlarged(z, normed.shape[2:])
+    for layer, apply in ((norm.conv_y.conv, Tensor.mul_), (norm.conv_b.conv, Tensor.add_)):
+        convolution = functools.partial(cpu_convolution.convolve, layer)
+        if copies:
+            _by_blocks(apply, normed, _before(convolution, source, copies))
         else:
-            apply(normed, made)
-        del made
-    del large
+            apply(normed, convolution(source))
+    del source
     normed = _shown(norm, normed)
     if not reach:
         return F.silu(normed, inplace=True)
@@ -215,7 +211,8 @@ def _copies(size: torch.Size, z: Tensor) -> int:
     times, *sides = zip(size[2:], z.shape[2:], strict=True)
     parts = [[len(range(count)[span]) for count in times] for span in _spans(times[0])]
     whole = all(large % few == 0 for large, few in (*sides, *parts))
-    return _same_bits(z.shape, size, z.dtype, torch.get_num_threads()) if whole else 0
+    with same_sums():
+        return _same_bits(z.shape, size, z.dtype, torch.get_num_threads()) if whole else 0
 
 
 @functools.lru_cache(maxsize=256)

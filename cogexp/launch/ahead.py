@@ -11,10 +11,12 @@ from dataclasses import replace
 
 from cogexp.build import Request
 from cogexp.launch.process import usable_cores
-from cogexp.launch.second import CONTEXT, END_SECONDS, Made, Make, Paced, Second, Stage, failed, half
+from cogexp.launch.second import CONTEXT, Made, Make, Paced, Second, Stage, failed, half
 from cogexp.run import FirstHalf, make_latents
 from cogexp.store import Keys, Store
 from cogexp.terminal import Progress
+
+END_SECONDS = 5.0  # for an idle second process to leave by itself
 
 
 def latents_of(request: Request, progress: Progress, *, frames: bool = False) -> FirstHalf:

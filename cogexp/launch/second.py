@@ -18,7 +18,6 @@ from cogexp.run import FirstHalf
 from cogexp.terminal import Progress, Silent
 
 CONTEXT = multiprocessing.get_context("spawn")  # a fork beside libraries with threads may hang
-END_SECONDS = 5.0  # for an idle process to leave by itself
 
 # Makes one job's latents. What fails is raised.
 Make = Callable[[Request, Progress], FirstHalf]
@@ -69,7 +68,7 @@ class Second:
     def kill(self) -> None:
         self._process.kill()
 
-    def end(self, seconds: float = END_SECONDS) -> None:
+    def end(self, seconds: float) -> None:
         """Let it leave, for so long; then kill it."""
         self._here.close()
         self._process.join(seconds)

@@ -111,7 +111,7 @@ def enlarged_by_torch(convolution: nn.Conv2d, frames: torch.Tensor) -> torch.Ten
     "size", [(1, 9, 16, 72, 128), (2, 4, 64, 18, 32), (1, 1, 8, 9, 5), (1, 3, 4, 2, 2)], ids=str
 )
 def test_frames_enlarged_one_by_one_have_the_bits_of_all_together(
-    size: tuple[int, ...], threads: int, monkeypatch: pytest.MonkeyPatch
+    size: tuple[int, ...], threads: int
 ) -> None:
     torch.set_num_threads(threads)
     convolution, frames = nn.Conv2d(size[2], 12, 3, padding=1), torch.randn(size)
