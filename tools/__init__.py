@@ -1,0 +1,1 @@
+"""Developers' programs: campaigns against faults, test sets, the pictures of docs/. No run imports them."""
