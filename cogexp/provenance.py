@@ -22,6 +22,8 @@ PACKAGES = (
     "opencv-python-headless", "numpy",
 )  # fmt: skip
 
+GIT_SECONDS = 2.0  # for each question to git: a checkout on a slow share must not hold up a run
+
 
 def versions() -> dict[str, str]:
     """Versions of Python, cogexp and its libraries, from metadata (nothing is imported); absent: left out."""
@@ -41,7 +43,7 @@ def _installed() -> dict[str, str]:
 
 
 def git_state(root: Path) -> dict[str, Any] | None:
-    """{"commit", "dirty"} of the checkout at `root`; None without git, a commit, or when git needs over 2 s.
+    """{"commit", "dirty"} of the checkout at `root`; None without git, a commit, or an answer in time.
 
     Dirty means that tracked files differ. A folder that git ignores (a virtual environment) has no state.
     """
@@ -50,8 +52,9 @@ def git_state(root: Path) -> dict[str, Any] | None:
     def git(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = ["git", "-C", str(root), *arguments]
         return subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=2
-        )
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=GIT_SECONDS,
+        )  # fmt: skip
 
     try:
         status = git("status", "--porcelain=v2", "--branch", "--untracked-files=no")

@@ -1,4 +1,7 @@
-"""Shared by all tests: nothing reaches a network, a W&B account or a GPU unless a test asks for it."""
+"""Shared by all tests: nothing reaches a network, a W&B account or a GPU unless a test asks for it.
+
+Nor does what a developer's shell, terminal or git hook has in its environment.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,16 @@ from typing import Any
 import pytest
 
 from cogexp.machine import before_torch
+from cogexp.tracking import wandb_tracker
 from tests import browser as browsers
+from tests.waiting import PATIENCE
+
+# Colours and the width of tables; W&B's own settings; the repository that a hook of git works on.
+SHELL = ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "CLICOLOR", "TTY_", "WANDB_", "GIT_")
 
 # Before any library reads them. A developer's key must never turn a test into an upload.
+for name in [name for name in os.environ if name.startswith(SHELL)]:
+    del os.environ[name]
 os.environ["WANDB_MODE"] = "offline"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -21,6 +31,20 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 before_torch()
 for secret in ("WANDB_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
     os.environ.pop(secret, None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Without `-m gpu` there is no GPU: device=auto and model=auto mean the same on every machine."""
+    asked = config.option.markexpr
+    if asked and ("gpu" not in asked or "not gpu" in asked):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _slow_services_are_waited_for() -> None:
+    """W&B's service process is given up sooner by who works than by a test on a busy machine."""
+    for name in ("INIT_SECONDS", "OPEN_SECONDS", "PROGRESS_SECONDS", "UPLOAD_SECONDS", "FINISH_SECONDS"):
+        setattr(wandb_tracker, name, PATIENCE)
 
 
 @pytest.fixture(autouse=True)

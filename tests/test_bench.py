@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,7 +41,7 @@ def test_settings_become_rows_with_what_took_hold(tmp_path: Path, capsys: pytest
         assert one["encode_seconds"] > 0
         assert one["decode_seconds"] > 0
         assert set(one["memory"]) == {"encode", "denoise", "decode"}
-        assert 0.1 < one["peak_gib"] < 24
+        assert one["peak_gib"] == max(one["memory"].values()) > 0
         assert one["planned"].keys() == {"host"}
         assert one["plan_error"] == pytest.approx(one["planned"]["host"] / one["peak_gib"] - 1)
         folder = tmp_path / "bench" / one["bench_id"]
@@ -197,7 +198,7 @@ def test_after_the_limit_no_setting_is_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter([0.0, 0.0, 700.0, 700.0])
-    monkeypatch.setattr(command.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(command, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     words = [*WORDS, f"outputs={tmp_path}", "optimization=none,split-cfg", "limit=600", "--json"]
     assert main(words) == 0
     captured = capsys.readouterr()

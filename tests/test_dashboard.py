@@ -257,7 +257,7 @@ def test_with_a_login_it_is_saved_and_the_addresses_are_told(tmp_path: Path) -> 
             subprocess.run(
                 [sys.executable, "-m", "cogexp", "dashboard", str(tmp_path / "out")],
                 env=environment(tmp_path / "home", WANDB_BASE_URL=url, WANDB_API_KEY="0" * 40),
-                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+                stdin=subprocess.DEVNULL, capture_output=True, text=True,
             )
             for _ in range(2)
         )  # fmt: skip

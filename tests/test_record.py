@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cogexp import provenance
 from cogexp import record as records
 from cogexp.machine import importing
 from cogexp.provenance import git_state, redact
 from cogexp.record import Record, RecordError, is_done, load_many, read, write
+from tests.waiting import PATIENCE
 
 CONTRACT = {
     "run_id", "status", "error", "spec", "resolved", "scores", "skipped", "artifacts", "stages", "files",
@@ -356,12 +358,13 @@ def test_versions_are_found_without_importing_anything_heavy() -> None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
-    command = ["git", "-C", str(folder), *identity, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    command = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments]
+    plain = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    return subprocess.run(command, env=plain, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_the_state_of_a_checkout(tmp_path: Path) -> None:
+def test_the_state_of_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "GIT_SECONDS", PATIENCE)
     assert git_state(tmp_path / "nowhere") is None
     _git(tmp_path, "init", "-q")
     assert git_state(tmp_path) is None, "no commit yet"
@@ -381,6 +384,7 @@ def test_the_state_of_a_checkout(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell script as git")
 def test_a_missing_or_hanging_git_costs_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(provenance, "GIT_SECONDS", 0.2)
     assert git_state(tmp_path) is None
     (tmp_path / "git").write_text("#!/bin/sh\nexec /bin/sleep 60\n")
     (tmp_path / "git").chmod(0o755)

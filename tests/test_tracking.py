@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,8 @@ from PIL import Image
 from cogexp.record import Record, read, write
 from cogexp.spec import ModelSpec, PromptSpec, ResolutionSpec, RunSpec, SamplerSpec, UpscalerSpec
 from cogexp.tracking import NullTracker, WandbTracker, make_tracker, payload
-from cogexp.tracking.online import is_reachable, why_offline
+from cogexp.tracking.online import is_reachable, prepare_environment, why_offline
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[1]
 POSIX = pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
@@ -379,11 +379,11 @@ def test_a_hanging_service_is_left_behind(
     said: list[str] = []
     tracker = make_tracker("offline", project="p", entity=None, folder=tmp_path / "out", say=said.append)
     start(tracker, example_spec())
+    record, hangs = example_record(tmp_path / "run"), threading.Event()
     monkeypatch.setattr("cogexp.tracking.wandb_tracker.FINISH_SECONDS", 0.2)
-    monkeypatch.setattr("cogexp.tracking.wandb_tracker.log_all", lambda *_: time.sleep(1.0))
-    began = time.monotonic()
-    tracked = tracker.finish(example_record(tmp_path / "run"), tmp_path / "run")
-    assert time.monotonic() - began < 0.9
+    monkeypatch.setattr("cogexp.tracking.wandb_tracker.log_all", lambda *_: hangs.wait(PATIENCE) and [])
+    tracked = tracker.finish(record, tmp_path / "run")
+    hangs.set()  # not before: it was left while it hung
     assert tracked.problem == "no answer within 0.2 s"
     assert "`wandb sync " in said[-1]
 
@@ -409,7 +409,13 @@ from tests.test_tracking import example_record, example_spec, start
 from cogexp.tracking import make_tracker, wandb_tracker
 folder = Path(sys.argv[2])
 record = example_record(folder / "run")
-wandb_tracker.INIT_SECONDS = 3.0  # 10 in earnest
+# A server gets 3 s (10 in earnest), W&B's service on this machine as long as it takes.
+wandb_tracker.OPEN_SECONDS = wandb_tracker.FINISH_SECONDS = wandb_tracker.UPLOAD_SECONDS = 600.0
+opens = wandb_tracker.WandbTracker._init
+def init(self, wandb, mode, plan):
+    wandb_tracker.INIT_SECONDS = 3.0 if mode == "online" else 600.0
+    return opens(self, wandb, mode, plan)
+wandb_tracker.WandbTracker._init = init
 say = lambda line: print("SAID", line)
 tracker = make_tracker(sys.argv[1], project="p", entity=None, folder=folder / "out", say=say)
 began = time.monotonic()
@@ -445,7 +451,7 @@ def test_a_service_that_died_is_replaced(tmp_path: Path) -> None:
     """Only the run that was open when it died is not whole in W&B; the process ends without a traceback."""
     command = [sys.executable, "-c", KILLED, "offline", str(tmp_path)]
     run = subprocess.run(
-        command, env=environment(tmp_path / "home"), cwd=tmp_path, capture_output=True, text=True, timeout=60
+        command, env=environment(tmp_path / "home"), cwd=tmp_path, capture_output=True, text=True
     )
     assert (run.returncode, run.stderr) == (0, "")
     offline, lost, first, second, third = run.stdout.splitlines()
@@ -464,7 +470,7 @@ def words(output: str) -> dict[str, str]:
 def run_script(mode: str, folder: Path, **more: str) -> dict[str, str]:
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT, mode, str(folder)],
-        env=environment(folder / "home", **more), cwd=folder, timeout=60,
+        env=environment(folder / "home", **more), cwd=folder, timeout=PATIENCE,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout
@@ -486,7 +492,7 @@ def test_without_a_key_a_terminal_is_not_asked(tmp_path: Path, mode: str) -> Non
         command, env=environment(tmp_path / "home"), cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs
     ) as child:
         os.close(theirs)
-        stop = threading.Timer(30, child.kill)
+        stop = threading.Timer(PATIENCE, child.kill)
         stop.start()
         output = b""
         with contextlib.suppress(OSError):  # how Linux reports the end of a pseudo-terminal
@@ -500,19 +506,17 @@ def test_without_a_key_a_terminal_is_not_asked(tmp_path: Path, mode: str) -> Non
     found = words(text)
     assert "no key found" in found["SAID"], text
     assert found["MODE"] == "offline None"
-    assert float(found["TOOK"]) < 15
     assert "1)" not in text, "no choices were offered"
     assert "(1)" not in text
 
 
-def test_a_dead_server_is_noticed_in_seconds(tmp_path: Path) -> None:
+def test_a_dead_server_is_noticed_before_a_run_is_opened_there(tmp_path: Path) -> None:
     with socket.socket() as closed:  # bound but not listening: connections are refused
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
         found = run_script("auto", tmp_path, WANDB_BASE_URL=url, WANDB_API_KEY="a" * 40)
     assert found["MODE"] == "offline None"
-    assert f"{url} does not answer" in found["SAID"]
-    assert float(found["TOOK"]) < 10
+    assert f"{url} does not answer" in found["SAID"], "W&B itself would try again until its time is up"
 
 
 def test_a_silent_server_is_given_up(tmp_path: Path) -> None:
@@ -521,17 +525,27 @@ def test_a_silent_server_is_given_up(tmp_path: Path) -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen(64)
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        began = time.monotonic()
         found = run_script("online", tmp_path, WANDB_BASE_URL=url, WANDB_API_KEY="a" * 40)
-        whole = time.monotonic() - began
     assert found["MODE"] == "offline None"
     assert "the server did not open the run" in found["SAID"]
-    assert 3 <= float(found["TOOK"]) < 15
-    assert whole - float(found["TOOK"]) < 11, "nor does it hold the process at its end"
+    assert float(found["TOOK"]) >= 3, "the server had its time"
     run_id = example_spec().run_id
     (folder,) = (tmp_path / "out" / "wandb").glob(f"offline-run-*-{run_id}")
     (run,) = inspect(folder, "--summary")
     assert (run["run_id"], run["state"]) == (run_id, "finished")
+
+
+def test_no_error_reports_are_sent_unless_they_are_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end of a process W&B would wait to deliver them to a server that hangs."""
+    for wish, expected in (("", "false"), ("true", "true")):
+        with monkeypatch.context() as patch:
+            for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_ERROR_REPORTING"):
+                patch.setenv(name, wish)
+                patch.delenv(name) if not wish else None
+            prepare_environment(tmp_path)
+            assert os.environ["WANDB_ERROR_REPORTING"] == expected
 
 
 def test_an_unusable_key_is_said_without_showing_it(tmp_path: Path) -> None:
@@ -569,17 +583,20 @@ def test_reachability_is_about_the_port_unless_a_proxy_stands_between(
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         assert not is_reachable(url)
         server.listen()
-        assert is_reachable(url)
+        assert is_reachable(url, seconds=PATIENCE)
 
 
 def test_a_name_server_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, answered = threading.Event(), []
+
     def hang(*_: object, **__: object) -> None:
-        time.sleep(1.0)
+        answer.wait(PATIENCE)
+        answered.append(1)
         raise OSError("no such name")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     for name in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    began = time.monotonic()
     assert not is_reachable("https://api.example.invalid", seconds=0.2)
-    assert time.monotonic() - began < 1.0
+    assert not answered
+    answer.set()

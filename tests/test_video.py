@@ -216,7 +216,7 @@ def test_what_a_writer_refuses(tmp_path: Path) -> None:
         Writer(tmp_path / "c.mp4", 0)
     with pytest.raises(VideoError, match="crf must be from 0 to 51, got 99"):
         Writer(tmp_path / "c.mp4", 8, crf=99)
-    with pytest.raises(VideoError, match="No such file"):
+    with pytest.raises(VideoError, match=r"folder\.mp4"):
         write(tmp_path / "no" / "folder.mp4", clip)
     assert list(tmp_path.iterdir()) == []
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,17 +57,30 @@ def by_torch(frame: np.ndarray) -> Callable[[], object]:
     return run
 
 
-@pytest.mark.bench
-def test_cost_of_a_frame(capsys: pytest.CaptureFixture[str]) -> None:
-    torch.set_num_threads(THREADS)
-    frame = np.ascontiguousarray(np.tile(photograph(HEIGHT, WIDTH // 2), (1, 2, 1)))
+def ways_to_enlarge(frame: np.ndarray) -> dict[str, Callable[[], Any]]:
+    """Each gives the frame four times as large, in its own layout."""
     ours, lanczos = (load_upscaler(UpscalerSpec(name=name), "cpu") for name in ("esrgan", "lanczos"))
-    ways: dict[str, Callable[[], object]] = {
+    return {
         "ncnn": by_ncnn(frame),
         "esrgan": lambda: ours(frame[None]),
         "plain torch": by_torch(frame),
         "lanczos": lambda: lanczos(frame[None]),
     }
+
+
+@pytest.fixture
+def _two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.bench
+@pytest.mark.usefixtures("_two_threads")
+def test_cost_of_a_frame(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = np.ascontiguousarray(np.tile(photograph(HEIGHT, WIDTH // 2), (1, 2, 1)))
+    ways = ways_to_enlarge(frame)
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for turn in range(ROUNDS + 1):
         for name, run in ways.items():
@@ -81,3 +95,13 @@ def test_cost_of_a_frame(capsys: pytest.CaptureFixture[str]) -> None:
         for name, times in spent.items():
             cpu, wall = (statistics.median(column) for column in zip(*times, strict=True))
             print(f"{name:14}{cpu:12.2f}{wall:14.2f}{cpu / reference:10.2f}")
+
+
+@pytest.mark.usefixtures("_two_threads")
+def test_in_short_all_three_ways_give_the_same_picture() -> None:
+    """Within a level for PyTorch, and within what ncnn's half precision may differ."""
+    made = {name: np.asarray(run()) for name, run in ways_to_enlarge(photograph(24, 32)).items()}
+    ours, torchs, ncnns = made["esrgan"][0].astype(int), made["plain torch"][0], made["ncnn"]
+    assert made["lanczos"].shape == made["esrgan"].shape == (1, 96, 128, 3)
+    assert np.abs(ours - torchs.transpose(1, 2, 0)).max() <= 1
+    assert np.abs(ours - ncnns.transpose(1, 2, 0)).mean() < 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,16 +71,13 @@ def test_the_second_call_is_done_at_once_without_torch(
     assert bench.run() == 0
     before = (bench.folder(bench.one()) / "record.json").stat().st_mtime_ns
     script = (
-        "import sys, time; started = time.perf_counter()\n"
-        "from cogexp.__main__ import main\n"
+        "import sys; from cogexp.__main__ import main\n"
         f"code = main({[*SMALL, f'outputs={bench.outputs}']!r})\n"
         "print(code, 'torch' in sys.modules)"
     )
-    started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "0 False"
     assert "found finished" in done.stdout
-    assert time.perf_counter() - started < 30, "a guard against a repeated run, not a measurement"
     assert (bench.folder(bench.one()) / "record.json").stat().st_mtime_ns == before
 
 

@@ -17,6 +17,7 @@ import torch
 
 from cogexp.engine import generate
 from tests.e2e.conftest import SMALL, Bench
+from tests.waiting import PATIENCE, until
 
 
 def test_six_jobs_denoise_twice(bench: Bench) -> None:
@@ -108,7 +109,6 @@ def test_a_black_clip_is_a_failure(bench: Bench, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_missing_checkpoint_names_the_remedy(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    started = time.perf_counter()
     assert bench.run("model=cogvideox-2b", "resolution.frames=9") == 1
     record = bench.one()
     assert (record.status, record.error and record.error["type"]) == ("failed", "MissingCheckpoint")
@@ -116,7 +116,6 @@ def test_a_missing_checkpoint_names_the_remedy(bench: Bench, capsys: pytest.Capt
     assert record.error["stage"] == "load"
     assert "fetch model=cogvideox-2b" in record.error["message"]
     assert "Traceback" not in capsys.readouterr().err
-    assert time.perf_counter() - started < 60
 
 
 def test_a_full_disk_is_told_and_counted(
@@ -143,10 +142,7 @@ def start(bench: Bench, *words: str) -> subprocess.Popen[str]:
 
 
 def wait_for(path: Path, pattern: str, count: int = 1) -> None:
-    deadline = time.monotonic() + 120
-    while len(list(path.glob(pattern))) < count:
-        assert time.monotonic() < deadline, f"{pattern} did not appear"
-        time.sleep(0.05)
+    until(lambda: len(list(path.glob(pattern))) >= count, pattern)
 
 
 def test_ctrl_c_once_records_and_leaves_cleanly(bench: Bench) -> None:
@@ -154,7 +150,7 @@ def test_ctrl_c_once_records_and_leaves_cleanly(bench: Bench) -> None:
     wait_for(bench.outputs, "store/encode/*.safetensors")
     time.sleep(1)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     record = bench.one()
@@ -172,7 +168,7 @@ def test_a_killed_sweep_redoes_at_most_the_run_under_way(bench: Bench) -> None:
     done = {path: path.stat().st_mtime_ns for path in bench.outputs.glob("runs/*/record.json")}
     assert len(done) >= 2
     second = start(bench, "-m", "seed=range(0,6)")
-    _, err = second.communicate(timeout=300)
+    _, err = second.communicate(timeout=PATIENCE)
     assert second.returncode == 0, err
     assert f"{len(done)} already done" in err
     for path, written in done.items():

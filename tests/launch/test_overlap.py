@@ -28,6 +28,7 @@ from cogexp.store import Keys, Store
 from cogexp.terminal import Progress, Silent
 from cogexp.video import read
 from tests.launch.jobs import by_seed, finish, requests
+from tests.waiting import PATIENCE, until
 
 DEADLY, RAISING = 1, 2
 QUICK = {
@@ -67,7 +68,7 @@ def quiet(request: Request, progress: Progress) -> FirstHalf:
 def for_ever(request: Request, progress: Progress) -> FirstHalf:
     """A first half that is under way when the sweep ends."""
     quiet(request, progress)
-    time.sleep(120)
+    time.sleep(2 * PATIENCE)
     return FirstHalf()
 
 
@@ -124,9 +125,9 @@ def test_the_next_clip_is_made_while_one_is_finished(tmp_path: Path, monkeypatch
     def wait_for_the_next(request: Request) -> None:
         seed, made = request.spec.seed, lambda s: (tmp_path / f"made{s}").is_file()
         if seed < 4:
-            _until(lambda: made(seed + 1))
+            until(lambda: made(seed + 1))
         if seed == 0:
-            _until(lambda: made(2))
+            until(lambda: made(2))
             time.sleep(0.5)
             assert not made(3), "no further ahead than it may"
 
@@ -143,11 +144,17 @@ def test_the_next_clip_is_made_while_one_is_finished(tmp_path: Path, monkeypatch
 
 
 def slow_in_the_second(request: Request, progress: Progress) -> FirstHalf:
-    """A first half that takes the second process long, until the first one has made three."""
-    made = quiet(request, progress)
-    if multiprocessing.parent_process() is not None:
-        here = lambda: [f for f in request.settings.outputs.glob("made*") if _maker(f) != os.getpid()]  # noqa: E731
-        _until(lambda: len(here()) >= 3)
+    """A first half that takes the second process long, until the first one has made three.
+
+    The first one begins when the second has a clip: on a busy machine it would else make all of them.
+    """
+    made, outputs = quiet(request, progress), request.settings.outputs
+    at_work = outputs / "second is at work"
+    if multiprocessing.parent_process() is None:
+        until(at_work.exists)
+    else:
+        at_work.touch()
+        until(lambda: len([f for f in outputs.glob("made*") if _maker(f) != os.getpid()]) >= 3)
     return made
 
 
@@ -218,9 +225,10 @@ def test_both_denoise_only_on_a_cpu_with_cores_and_memory(
 ) -> None:
     specs = [job.spec for job in requests(tmp_path, 1)]
     monkeypatch.setattr(overlap, "usable_cores", lambda: 2)
+    little, much = (psutil.virtual_memory()._replace(available=gib * 2**30) for gib in (1, 64))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: much)
     assert overlap.both_denoise(specs, "cpu")
     assert not overlap.both_denoise(specs, "cuda")
-    little = type(psutil.virtual_memory())._make([2**20] * len(psutil.virtual_memory()))
     with monkeypatch.context() as short:
         short.setattr(psutil, "virtual_memory", lambda: little)
         assert not overlap.both_denoise(specs, "cpu")
@@ -274,7 +282,7 @@ from cogexp.terminal import Silent
 from tests.launch.jobs import requests
 from cogexp.launch import overlap
 from tests.launch.test_overlap import for_ever
-overlap.usable_cores = lambda: 2
+overlap.both_denoise = lambda *_: True
 if __name__ == "__main__":
     jobs = requests(Path({str(tmp_path)!r}), 3)
     launch(jobs, Silent(), [None] * 3, Options(), make=for_ever)
@@ -286,13 +294,13 @@ if __name__ == "__main__":
         stderr=subprocess.DEVNULL,
     )
     files = [tmp_path / "made0", tmp_path / "made1"]  # one by each process
-    _until(lambda: all(file.is_file() and file.read_text("utf-8") for file in files))
+    until(lambda: all(file.is_file() and file.read_text("utf-8") for file in files))
     pids = {int(file.read_text("utf-8")) for file in files}
     assert len(pids) == 2
     sweep.send_signal(how)
-    sweep.wait(timeout=60)
+    sweep.wait(timeout=PATIENCE)
     for pid in pids:
-        _until(lambda: not (psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE))  # noqa: B023
+        until(lambda: not (psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE))  # noqa: B023
     statuses = {seed: record.status for seed, record in by_seed(tmp_path).items()}
     assert statuses == ({0: "interrupted"} if how == signal.SIGINT else {})
 
@@ -322,10 +330,3 @@ def test_a_gpu_too_small_for_both_processes_is_refused(
             with pytest.raises(SpecError, match=r"got a card with .* nearest: hydra/launcher=basic"):
                 check_memory([job.spec], "cuda")
     check_memory([job.spec], "cpu")
-
-
-def _until(true: object) -> None:
-    deadline = time.monotonic() + 120
-    while not true():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

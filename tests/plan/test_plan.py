@@ -266,14 +266,14 @@ def test_json_has_the_keys_of_the_contract() -> None:
     assert {"overrides", "peak_allocated_gib", "relative_time"} <= set(plain["suggestions"][0])
 
 
-def test_a_plan_costs_no_torch_and_no_time() -> None:
+def test_a_plan_costs_no_torch() -> None:
     script = (
-        "import sys, time\n"
+        "import sys\n"
         "from cogexp.build import build\n"
         "from cogexp.plan import plan\n"
         "c = {'model': {'name': 'cogvideox-5b'}, 'device': 'cuda', 'prompt': {'text': 'x'}}\n"
-        "started = time.perf_counter(); plan(build(c).spec, '24GB'); spent = time.perf_counter() - started\n"
-        "print(spent < 1, sorted({'torch', 'diffusers', 'numpy', 'rich'} & set(sys.modules)))"
+        "plan(build(c).spec, '24GB')\n"
+        "print(sorted({'torch', 'diffusers', 'numpy', 'rich'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "True []"
+    assert done.stdout.strip() == "[]"
