@@ -10,12 +10,14 @@ from importlib import import_module
 
 from cogexp.machine import before_torch
 from cogexp.spec import SpecError
+from cogexp.terminal import show_any_text
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     before_torch()
+    show_any_text()
     try:
         return _dispatch(words)
     except SpecError as error:

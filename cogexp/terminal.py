@@ -5,6 +5,7 @@ Everything here goes to stderr; stdout is for tables and JSON.
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Iterator
@@ -107,6 +108,13 @@ class Bars:
 def for_stderr() -> Progress:
     """Bars in a terminal, lines elsewhere."""
     return Bars() if sys.stderr.isatty() else Lines()
+
+
+def show_any_text() -> None:
+    """Letters that the terminal's or the pipe's encoding lacks are escaped; they would end the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def number(value: float | None) -> str:

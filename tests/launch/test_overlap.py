@@ -276,6 +276,7 @@ def test_what_is_stored_is_not_made_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_the_second_process_does_not_outlive_its_sweep(tmp_path: Path, how: signal.Signals) -> None:
     script = f"""
+import signal
 from pathlib import Path
 from cogexp.launch.overlap import Options, launch
 from cogexp.terminal import Silent
@@ -284,6 +285,7 @@ from cogexp.launch import overlap
 from tests.launch.test_overlap import for_ever
 overlap.both_denoise = lambda *_: True
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     jobs = requests(Path({str(tmp_path)!r}), 3)
     launch(jobs, Silent(), [None] * 3, Options(), make=for_ever)
 """

@@ -76,11 +76,13 @@ def test_a_killed_worker_costs_its_job_and_no_other(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_no_worker_outlives_its_sweep(tmp_path: Path, how: signal.Signals) -> None:
     script = f"""
+import signal
 from pathlib import Path
 from cogexp.launch.workers import Options, launch
 from tests.launch.jobs import Said, requests
 from tests.launch.test_workers import wait_for_ever
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     jobs = requests(Path({str(tmp_path)!r}), 4)
     launch(jobs, Said(), [None] * 4, Options(workers=2), work=wait_for_ever)
 """

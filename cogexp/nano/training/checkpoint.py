@@ -106,7 +106,7 @@ def save(
 def save_progress(folder: Path, progress: Progress) -> None:
     """Replace the progress beside the weights in `folder`."""
     part = folder / "progress.json.part"
-    part.write_text(json.dumps(asdict(progress), indent=1, allow_nan=False))
+    part.write_text(json.dumps(asdict(progress), indent=1, allow_nan=False), "utf-8")
     part.replace(folder / "progress.json")
 
 
@@ -116,7 +116,7 @@ def load_progress(folder: Path) -> Progress | None:
         if (place / "progress.json").is_file():
             if place != folder:
                 place.rename(folder)
-            return Progress(**json.loads((folder / "progress.json").read_text()))
+            return Progress(**json.loads((folder / "progress.json").read_text("utf-8")))
     return None
 
 

@@ -47,7 +47,7 @@ def measure_adherence(options: argparse.Namespace, device: torch.device) -> None
         device=device,
         sheet=options.folder / "adherence.png",
     )
-    (options.folder / "adherence.json").write_text(json.dumps(figures, indent=1))
+    (options.folder / "adherence.json").write_text(json.dumps(figures, indent=1), "utf-8")
     print(json.dumps({k: round(v, 4) for k, v in figures.items()}))
 
 

@@ -35,7 +35,7 @@ def ship(folder: Path, to: Path, *, parts: tuple[str, ...] = tuple(FILES)) -> di
     early = folder / "dit-early" / "average.safetensors"
     if early.is_file():
         save_file(pack.pack(checkpoint.load_average(early.parent)), undertrained_file(to))
-    (to / "README.md").write_text(card(to))
+    (to / "README.md").write_text(card(to), "utf-8")
     sizes = {path.name: path.stat().st_size / 1e6 for path in sorted(to.glob("*.safetensors"))}
     if sum(sizes.values()) > LIMIT_MB or sizes.get(undertrained_file(to).name, 0) > UNDERTRAINED_LIMIT_MB:
         raise ValueError(f"the weights take {sum(sizes.values()):.1f} MB of {LIMIT_MB:g}: {sizes}")
@@ -67,11 +67,11 @@ def _write(file: str, source: Path, to: Path) -> None:
         latest = {name: value for name in LINES if (value := progress.last(name)) is not None}
         generated = source.parent / "adherence.json"
         if file == "transformer" and generated.is_file():
-            latest |= json.loads(generated.read_text())
+            latest |= json.loads(generated.read_text("utf-8"))
         notes = {"pieces": json.dumps(progress.pieces()), "figures": json.dumps(latest)}
     scale = source / "scaling.json"
     if file == "vae" and scale.is_file():
-        notes["scaling_factor"] = repr(float(json.loads(scale.read_text())["scaling_factor"]))
+        notes["scaling_factor"] = repr(float(json.loads(scale.read_text("utf-8"))["scaling_factor"]))
     half = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in tensors.items()}
     save_file(half, weight_file(file, to), metadata=notes)
     # safetensors writes for the owner only; an installed package is read by everyone.
@@ -99,7 +99,7 @@ def begin_from_shipped(shipped: Path, folder: Path) -> tuple[str, ...]:
         notes = metadata(files[0], shipped)
         if part == "vae":
             scale = {"scaling_factor": float(notes["scaling_factor"])}
-            (new / "scaling.json").write_text(json.dumps(scale))
+            (new / "scaling.json").write_text(json.dumps(scale), "utf-8")
         progress = checkpoint.Progress(earlier=json.loads(notes.get("pieces", "[]")))
         if figures := json.loads(notes.get("figures", "{}")):
             progress.note(figures)

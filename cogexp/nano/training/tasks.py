@@ -51,7 +51,7 @@ def write_scaling(plan: Plan, folder: Path, device: torch.device) -> float:
     """Measure the trained VAE's scaling factor and keep it beside its checkpoint."""
     vae = _averaged("vae", arch.build(0, ["vae"])["vae"], folder / "vae").to(device)
     factor = scaling_factor(vae, plan, device)
-    (folder / "vae" / "scaling.json").write_text(json.dumps({"scaling_factor": factor}))
+    (folder / "vae" / "scaling.json").write_text(json.dumps({"scaling_factor": factor}), "utf-8")
     return factor
 
 
@@ -63,7 +63,7 @@ def _averaged(part: str, module: Any, source: Path) -> Any:
 def trained_vae(folder: Path) -> Any:
     """The averaged VAE with its scaling factor, on the CPU."""
     vae = _averaged("vae", arch.build(0, ["vae"])["vae"], folder / "vae")
-    factor = json.loads((folder / "vae" / "scaling.json").read_text())["scaling_factor"]
+    factor = json.loads((folder / "vae" / "scaling.json").read_text("utf-8"))["scaling_factor"]
     vae.register_to_config(scaling_factor=factor)
     return vae
 
