@@ -16,8 +16,8 @@ from cogexp.tracking import wandb_tracker
 from tests import browser as browsers
 from tests.waiting import PATIENCE
 
-# Colours and the width of tables; W&B's own settings; the repository that a hook of git works on.
-SHELL = ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "CLICOLOR", "TTY_", "WANDB_", "GIT_")
+# Colours and the width of tables; a cluster; W&B's own settings; the repository that a hook of git works on.
+SHELL = ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "CLICOLOR", "TTY_", "RAY_ADDRESS", "WANDB_", "GIT_")
 
 # Before any library reads them. A developer's key must never turn a test into an upload.
 for name in [name for name in os.environ if name.startswith(SHELL)]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 from PIL import Image
 
 from cogexp import sheet
@@ -83,10 +86,52 @@ def test_text_that_no_font_can_write_is_replaced(tmp_path: Path, monkeypatch: py
     np.testing.assert_array_equal(korean, draw(tmp_path / "b.png", noise(1, 64, 64), title="prompt: custom"))
 
 
-@pytest.mark.skipif(sheet._system_font("ko") is None, reason="no font with Hangul on this machine")
-def test_korean_is_drawn_in_hangul() -> None:
-    box = font_for("늑대", 40).getmask("늑").getbbox()
-    other = font_for("늑대", 40).getmask("대").getbbox()
-    assert box is not None
-    assert font_for("늑대", 40).getmask("늑") != font_for("늑대", 40).getmask("대")
-    assert other is not None
+def block_font(file: Path, widths: dict[str, int]) -> str:
+    """A font whose letters are blocks as wide as given, in thousandths of its size, and 600 tall."""
+    builder = FontBuilder(1000, isTTF=True)
+    names = {letter: f"uni{ord(letter):04X}" for letter in widths}
+    sizes = {".notdef": 500, **{names[letter]: width for letter, width in widths.items()}}
+    builder.setupGlyphOrder(list(sizes))
+    builder.setupCharacterMap({ord(letter): name for letter, name in names.items()})
+    glyphs = {}
+    for name, width in sizes.items():
+        pen = TTGlyphPen(None)
+        pen.moveTo((0, 0))
+        for corner in ((0, 600), (width, 600), (width, 0)):
+            pen.lineTo(corner)
+        pen.closePath()
+        glyphs[name] = pen.glyph()
+    builder.setupGlyf(glyphs)
+    builder.setupHorizontalMetrics({name: (width, 0) for name, width in sizes.items()})
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": "Blocks", "styleName": "Regular"})
+    builder.setupPost()
+    builder.save(file)
+    return str(file)
+
+
+def test_korean_is_drawn_in_a_font_of_the_system_that_has_hangul(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = block_font(tmp_path / "blocks.ttf", {"늑": 300, "대": 900})
+    monkeypatch.setattr(sheet, "_system_font", lambda language: file if language == "ko" else None)
+    assert writable("늑대")
+    assert not writable("волк"), "no font for that one"
+    boxes = [font_for("늑대", 100).getmask(letter).getbbox() for letter in "늑대"]
+    assert boxes == [(0, 0, 30, 60), (0, 0, 90, 60)]
+    korean = draw(tmp_path / "a.png", noise(1, 64, 64), title="늑대")
+    other = draw(tmp_path / "b.png", noise(1, 64, 64), title="대늑")
+    assert not np.array_equal(korean, other), "its own letters, not the fallback"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell script as fc-list")
+def test_fontconfig_is_asked_for_the_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = block_font(tmp_path / "blocks.ttf", {"в": 300})
+    (tmp_path / "fc-list").write_text(f"""#!/bin/sh\n[ "$1" = :lang=ru ] && echo '{file}: '\n""", "utf-8")
+    (tmp_path / "fc-list").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    sheet._system_font.cache_clear()
+    try:
+        assert [sheet._system_font(language) for language in ("ru", "ja")] == [file, None]
+    finally:
+        sheet._system_font.cache_clear()

@@ -225,7 +225,7 @@ def test_both_denoise_only_on_a_cpu_with_cores_and_memory(
 ) -> None:
     specs = [job.spec for job in requests(tmp_path, 1)]
     monkeypatch.setattr(overlap, "usable_cores", lambda: 2)
-    little, much = (psutil.virtual_memory()._replace(available=gib * 2**30) for gib in (1, 64))
+    little, much = (psutil.virtual_memory()._replace(available=size) for size in (2**20, 2**36))
     monkeypatch.setattr(psutil, "virtual_memory", lambda: much)
     assert overlap.both_denoise(specs, "cpu")
     assert not overlap.both_denoise(specs, "cuda")

@@ -35,8 +35,9 @@ def work(request: Request, progress: Progress) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _memory_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray kills workers where a machine's memory is nearly used up, by whomever."""
+def _own_home_and_memory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray keeps a token in the home, and kills workers where a machine's memory is used up, by whomever."""
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "0")
 
 

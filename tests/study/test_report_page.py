@@ -56,11 +56,8 @@ def test_the_grid_is_labelled_and_plays_in_step(page: Any) -> None:
     assert [head.split()[-1] for head in heads] == ["256x144", "512x288", "none", "lanczos"]
     page.click("#play")
     wait(page, f"{PLAYED}.filter(t => t > 0.1).length >= 2")
-    seen = []
-    for _ in range(6):
-        seen.append(page.evaluate(PLAYED))
-        page.wait_for_timeout(120)
-    assert all(len(set(clip)) >= 3 for clip in zip(*seen, strict=True)), "every clip goes on"
+    for _ in range(2):  # every clip goes on, however few frames a busy machine draws
+        wait(page, f"(before => {PLAYED}.every((t, i) => t !== before[i]))({page.evaluate(PLAYED)})")
     page.click("#play")
     wait(page, f"(t => Math.max(...t) - Math.min(...t) < 0.01)({PLAYED})")
 
@@ -187,12 +184,12 @@ def test_a_plot_stays_whole_when_the_window_changes(page: Any) -> None:
     size = page.viewport_size
     page.set_viewport_size({"width": size["width"], "height": size["height"] + 700})
     page.wait_for_timeout(500)
-    inside = page.evaluate(
+    inside = (
         "[document.getElementById('cost-plot').clientHeight,"
         " document.querySelector('#cost-plot .main-svg').getBoundingClientRect().height]"
     )
+    wait(page, f"(([box, plot]) => box + 2 >= plot && plot > 200)({inside})")  # all but its border
     page.set_viewport_size(size)
-    assert inside[0] + 2 >= inside[1] > 200, "all but its border"
 
 
 def test_curves_come_from_all_settings(page: Any) -> None:
@@ -249,7 +246,7 @@ def test_500_runs_load_only_what_is_seen(browser: Any, tmp_path: Path) -> None:
         posters = page.locator("#grid-cells video[poster^='data:image/jpeg']").count()
         assert posters == page.locator("#grid-cells video").count() > 200
         show_grid(page, 3)
-        counts = []
+        counts = [page.locator("#grid-cells video[src]").count()]
         for _ in range(8):
             page.mouse.wheel(0, 600)
             page.wait_for_timeout(100)
