@@ -21,9 +21,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "machine": set(),
     "allocator": set(),
     "nano": {"video", "spec"},
+    "system": {"provenance"},
     # second
     "spec": set(),
-    "metrics": {"video", "spec", "tiles", "nano"},
+    "metrics": {"video", "spec", "system", "tiles", "nano"},
     "upscale": {"video", "spec"},
     # third
     "checks": {"spec"},
@@ -36,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "provenance": set(),
     "record": {"provenance", "spec"},
     "store": {"spec", "tiles"},
-    "engine": {"allocator", "spec", "catalog", "video", "nano", "tiles", "whole"},
+    "engine": {"allocator", "spec", "catalog", "video", "nano", "system", "tiles", "whole"},
     # fourth
     "tracking": {"provenance", "record", "whole"},
     # order.py and forecast.py say what a study will compute and how long that takes
@@ -90,6 +91,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "allocator",
         "build",
         "catalog",
+        "engine",
         "machine",
         "plan",
         "provenance",
@@ -119,6 +121,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "run",
         "spec",
         "study",
+        "system",
         "terminal",
         "tracking",
         "video",
@@ -140,6 +143,7 @@ LIGHT = (
     "store",
     "machine",
     "terminal",
+    "system",
     "run",
     "launch",
     "cli",

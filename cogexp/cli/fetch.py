@@ -7,6 +7,7 @@ from cogexp.catalog import VARIANTS
 from cogexp.cli import compose
 from cogexp.cli.runs import second_interrupt_leaves, show_log_lines
 from cogexp.spec import MetricsSpec, ModelSpec
+from cogexp.system.network import NetworkError
 from cogexp.terminal import Progress, for_stderr
 
 GIB = 2**30
@@ -42,17 +43,17 @@ def _checkpoint(model: ModelSpec, progress: Progress) -> int:
 
 
 def _networks(metrics: MetricsSpec, progress: Progress) -> int:
-    from cogexp.metrics.fetch import fetch, needed
+    """How many could not be had. Each is tried: one that fails does not keep the others away."""
+    from cogexp.metrics.fetch import fetch_one, missing, needed
 
     failures = 0
     for weights in needed(metrics.names, metrics.clip_model):
         progress.say(f"metric network {weights.name}: licence: {weights.license}")
-    try:
-        fetched = fetch(metrics.names, metrics.clip_model)
-    except OSError as error:
-        progress.say(f"metric networks: {' '.join(str(error).split())[:200]}")
-        failures = 1
-    else:
-        for weights in fetched:
+    for weights in missing(metrics.names, metrics.clip_model):
+        try:
+            fetch_one(weights)
             progress.say(f"metric network {weights.name}: fetched and checked")
+        except NetworkError as error:
+            progress.say(f"metric network {error}")
+            failures += 1
     return failures

@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from pathlib import Path
 
 from cogexp.spec import ModelSpec
+from cogexp.system import hub
+from cogexp.system.network import NetworkError
 
 log = logging.getLogger("cogexp")
 
 # Only these are fetched: no pickled weights, no code.
 PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.md", "LICENSE*"]
 PARTS = ("transformer", "vae", "text_encoder")
+AGAIN_SECONDS = 60.0  # a checkpoint that could not be had is not asked for again before
+
+_REFUSED: dict[tuple[str | None, str | None], tuple[float, str]] = {}
 
 
 class MissingCheckpoint(RuntimeError):
@@ -35,8 +41,16 @@ def locate(model: ModelSpec) -> Path:
     here = in_cache(model)
     if here is not None:
         return here
+    key = (model.source, model.revision)
+    when, why = _REFUSED.get(key, (0.0, ""))
+    if why and time.monotonic() - when < AGAIN_SECONDS:
+        raise MissingCheckpoint(why)  # the runs of a sweep do not wait for the same silent server each
     log.info("downloading %s into the hub's cache (once); Ctrl-C and start again resumes", model.source)
-    return download(model)
+    try:
+        return download(model)
+    except MissingCheckpoint as error:
+        _REFUSED[key] = (time.monotonic(), str(error))
+        raise
 
 
 def in_cache(model: ModelSpec) -> Path | None:
@@ -45,35 +59,27 @@ def in_cache(model: ModelSpec) -> Path | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(model.source, revision=model.revision, local_files_only=True))
+        # With the patterns: newer clients know all files of the repository and miss what is never fetched.
+        found = snapshot_download(
+            model.source, revision=model.revision, local_files_only=True, allow_patterns=PATTERNS
+        )
     except LocalEntryNotFoundError:
         return None
+    folder = Path(found)
     return None if incomplete(folder) else folder
 
 
 def download(model: ModelSpec) -> Path:
-    """Fetch and check the whole checkpoint. Interrupted downloads resume."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
+    """Fetch and check the whole checkpoint. Interrupted downloads resume.
 
+    Raises:
+        MissingCheckpoint: with the cause and the command that helps.
+    """
     remedy = f"where there is a network: python -m cogexp fetch model={model.name}; or model.path=FOLDER"
     try:
-        # One quick question first: the download itself would retry for minutes without a network.
-        HfApi().model_info(str(model.source), revision=model.revision, timeout=5)
-        folder = Path(snapshot_download(model.source, revision=model.revision, allow_patterns=PATTERNS))
-    except HfHubHTTPError as error:
-        raise MissingCheckpoint(f"the hub refused {model.source}: {_line(error)}; {remedy}") from error
-    except (OSError, RuntimeError, ValueError) as error:
-        raise MissingCheckpoint(
-            f"{model.source} is not on this machine and the hub cannot be reached; {remedy}"
-        ) from error
-    except Exception as error:
-        # The hub's client moved from requests to httpx, whose errors have no common base class.
-        if type(error).__module__.partition(".")[0] not in ("httpx", "httpcore", "requests"):
-            raise
-        raise MissingCheckpoint(
-            f"{model.source} is not on this machine and the hub cannot be reached; {remedy}"
-        ) from error
+        folder = hub.snapshot(str(model.source), model.revision, PATTERNS, remedy=remedy)
+    except NetworkError as error:
+        raise MissingCheckpoint(str(error)) from error
     if problem := incomplete(folder):
         raise MissingCheckpoint(f"the download of {model.source} is incomplete: {problem}; {remedy}")
     return folder
@@ -92,27 +98,6 @@ def incomplete(folder: Path) -> str | None:
         if not shards:
             return f"{part} has no .safetensors file"
         for shard in shards:
-            if problem := _broken(shard):
+            if problem := hub.damage(shard):
                 return f"{part}/{shard.name} {problem}"
     return None
-
-
-def _broken(shard: Path) -> str | None:
-    """A shard whose size disagrees with its own header was cut off."""
-    size = shard.stat().st_size
-    with shard.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > size:
-            return "is not a safetensors file"
-        try:
-            header = json.loads(file.read(length))
-        except ValueError:
-            return "is not a safetensors file"
-    end = max(
-        (entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0
-    )
-    return None if 8 + length + end == size else "is cut off"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]

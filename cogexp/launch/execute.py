@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from cogexp import record as records
 from cogexp.build import Request, Settings
+from cogexp.catalog import VARIANTS
 from cogexp.record import Record
+from cogexp.store import Keys, Store
 from cogexp.terminal import Progress
 
 if TYPE_CHECKING:
@@ -51,9 +53,28 @@ def execute(
         study=settings.study,
         resolved=request.resolved,
         first_half=first_half,
-        tracker=tracker_of(settings, progress),
+        tracker=tracker_of(settings, progress) if _has_model(request) else None,
         progress=progress,
     )
+
+
+def _has_model(request: Request) -> bool:
+    """Whether the run's checkpoint is here, or could be fetched now; one that cannot load opens no tracker.
+
+    The run itself then fails with the reason, which is recorded.
+    """
+    spec, settings = request.spec, request.settings
+    if spec.model.weights != "pretrained" or VARIANTS[spec.model.name].embedded:
+        return True
+    if Store(settings.outputs / "store", 0).has("decode", Keys.of(spec).decode):
+        return True  # its frames are there: no model is needed
+    from cogexp.engine import checkpoints
+
+    try:
+        checkpoints.locate(spec.model)
+    except checkpoints.MissingCheckpoint:
+        return False
+    return True
 
 
 def run_folder(request: Request) -> Path:

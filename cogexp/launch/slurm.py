@@ -1,8 +1,9 @@
 """The engine of batch systems: Slurm jobs through submitit, each with its share of the runs and its model.
 
 The shares are dealt so that what has the same latents stays in one job. A Slurm job that ends before its
-share is done (killed, out of memory, out of time) costs the run that it had under way, which is recorded as
-failed; the rest of its share is submitted again.
+share is done (killed, out of memory, cancelled) costs the run that it had under way, which is recorded; the
+rest of its share is submitted again. What the batch system takes away (time limit, preemption, a node that
+fails) is queued again and goes on; such a run is recorded as interrupted, which is no failure of its setting.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cogexp import record as records
 from cogexp.build import Request
@@ -24,9 +25,13 @@ from cogexp.spec import SpecError, check_choice, check_range
 from cogexp.store import Keys
 from cogexp.terminal import Lines, Progress
 
+if TYPE_CHECKING:
+    from cogexp.launch.slurm_queue import Queue
+
 Work = Callable[[Request, Progress], object]
 CLUSTERS = ("slurm", "local", "debug")
 POLL_SECONDS = 2.0
+REQUEUES = 1000  # a share longer than a job's time limit goes on in as many jobs as it takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,32 +53,53 @@ class Options:
 
 
 class Share:
-    """What one Slurm job does: its runs one after the other, in the folder that the sweep was started in."""
+    """What one Slurm job does: its runs one after the other, in the folder that the sweep was started in.
 
-    def __init__(self, requests: Sequence[Request], work: Work) -> None:
-        self.requests, self._work = list(requests), work
+    `minutes` is the job's time limit.
+    """
+
+    def __init__(self, requests: Sequence[Request], work: Work, minutes: float) -> None:
+        self.requests, self._work, self._minutes = list(requests), work, minutes
         self._folder = os.getcwd()
         # Records of an earlier start, known by their stamp: two machines' clocks need not agree.
         self._before = [records.stamp(run_folder(request)) for request in self.requests]
+        self._under_way: Request | None = None
+        self._too_long: Request | None = None
+        self._started, self._done = 0.0, 0
 
     def __call__(self) -> int:
         """How many runs it did. Those with a record of this sweep are not done again."""
         os.chdir(self._folder)
         show_log_lines(self.requests[0].settings.debug)
+        self._started, self._done = time.monotonic(), 0
+        if self._too_long is not None:
+            reason = f"it takes longer than a job may: hydra.launcher.timeout_min={self._minutes:g}"
+            record_lost(self._too_long, reason)
         left = self.left()
         for request in left:
+            self._under_way = request
             print(request.spec.run_id, flush=True)
-            self._work(request, Lines())
+            try:
+                self._work(request, Lines())
+            except SystemExit:  # submitit leaves: the job was queued again
+                record_lost(request, "the job was queued again", status="interrupted")
+                raise
+            self._done += 1
         return len(left)
 
     def checkpoint(self, *_: Any) -> Any:
-        """Slurm takes the node away or the time is up: the same share is queued again, and goes on."""
+        """Slurm takes the node away or the time is up: the same share is queued again, and goes on.
+
+        A run that had nearly all of the job's time and did not end in it would not end in the next one.
+        """
         from submitit.helpers import DelayedSubmission
 
+        had_all = time.monotonic() - self._started > self._minutes * 60 / 2
+        self._too_long = self._under_way if had_all and self._done == 0 else None
         return DelayedSubmission(self)
 
     def left(self) -> list[Request]:
-        """Runs that no record of this sweep tells of."""
+        """Runs that no record of this sweep tells of, or only that they were interrupted."""
         pairs = zip(self.requests, self._before, strict=True)
         return [request for request, before in pairs if not _written(request, before)]
 
@@ -86,32 +112,44 @@ def launch(requests: Sequence[Request], progress: Progress, options: Options, wo
         KeyboardInterrupt: after the jobs were cancelled and what was under way was recorded.
     """
     check()
+    from cogexp.launch import slurm_queue
+
     logs = requests[0].settings.outputs / "slurm"
     executor = _executor(options, logs)
-    shares = [Share(part, work) for part in deal(requests, options.tasks)]
+    queue = slurm_queue.watch(executor)
+    shares = [Share(part, work, options.timeout_min) for part in deal(requests, options.tasks)]
     while shares:
         jobs = [executor.submit(share) for share in shares]
         progress.say(
             f"{len(jobs)} {executor.cluster} jobs for {sum(len(s.requests) for s in shares)} runs: {logs}"
         )
         try:
-            _wait(jobs, shares, progress)
+            _wait(jobs, shares, progress, queue)
         except KeyboardInterrupt:
             for job, share in zip(jobs, shares, strict=True):
-                job.cancel()
+                job.cancel(check=False)  # one that has just ended cannot be cancelled
                 _lose(share, "the sweep was interrupted", "interrupted")
             raise
-        again = []
-        for job, share in zip(jobs, shares, strict=True):
-            if not (left := share.left()):
-                continue
-            if left[0] is share.requests[0] and left[0].spec.run_id not in (job.stdout() or ""):
-                progress.say(f"job {job.job_id} could not start: {_reason(job)}")
-                continue
-            _lose(share, f"the {executor.cluster} job {job.job_id} ended: {_reason(job)}", "failed")
-            if left[1:]:
-                again.append(Share(left[1:], work))
-        shares = again
+        parts = [
+            _rest(job, share, executor.cluster, progress) for job, share in zip(jobs, shares, strict=True)
+        ]
+        shares = [Share(part, work, options.timeout_min) for part in parts if part]
+
+
+def _rest(job: Any, share: Share, cluster: str, progress: Progress) -> list[Request]:
+    """What is to be submitted again of an ended job's share; the run that it had under way is recorded."""
+    if not (left := share.left()):
+        return []
+    started = (job.stdout() or "").split()
+    status, reason = _how_it_ended(job, cluster)
+    if left[0].spec.run_id in started:
+        progress.say(f"job {job.job_id} ended, {reason}: {left[0].spec.run_id} is to be done again")
+        record_lost(left[0], f"the {cluster} job {job.job_id} ended: {reason}", status=status)
+        return left[1:]
+    if any(request.spec.run_id in started for request in share.requests):
+        return left  # it ended between two runs
+    progress.say(f"job {job.job_id} could not start: {reason}")
+    return []
 
 
 def check() -> None:
@@ -141,38 +179,56 @@ def _executor(options: Options, logs: Path) -> Any:
     import submitit
 
     try:
-        executor = submitit.AutoExecutor(folder=logs / "%j", cluster=options.cluster)
+        executor = submitit.AutoExecutor(
+            folder=logs / "%j", cluster=options.cluster, slurm_max_num_timeout=REQUEUES
+        )
     except RuntimeError as error:
         raise SpecError(
             f"hydra.launcher.cluster must be one of {', '.join(CLUSTERS)} that is here: {error}"
         ) from None
+    # A short job has no 90 s, submitit's default, to be asked to stop before its time is up.
+    slurm = {"signal_delay_s": min(90, 10 * options.timeout_min)} | options.slurm
     executor.update_parameters(
         name="cogexp",
         timeout_min=options.timeout_min,
         gpus_per_node=options.gpus_per_node,
         cpus_per_task=options.cpus_per_task,
         mem_gb=options.mem_gb,
-        **{f"slurm_{key}": value for key, value in options.slurm.items()},
+        **{f"slurm_{key}": value for key, value in slurm.items()},
     )
     return executor
 
 
-def _wait(jobs: Sequence[Any], shares: Sequence[Share], progress: Progress) -> None:
-    total, told = sum(len(share.requests) for share in shares), -1
+def _wait(jobs: Sequence[Any], shares: Sequence[Share], progress: Progress, queue: Queue | None) -> None:
+    total, last = sum(len(share.requests) for share in shares), -1
+    reasons: set[tuple[str, str]] = set()
     while True:
         over = all(job.done() for job in jobs)
         done = total - sum(len(share.left()) for share in shares)
-        if done != told:
+        if done != last:
             progress.say(f"{done}/{total} runs have a record")
-            told = done
+            last = done
         if over:
             return
+        for job in jobs if queue is not None else ():
+            assert queue is not None
+            if (why := queue.waits_for(job.job_id)) and (job.job_id, why) not in reasons:
+                reasons.add((job.job_id, why))
+                progress.say(f"job {job.job_id} waits: {why}")
         time.sleep(POLL_SECONDS)
 
 
 def _lose(share: Share, reason: str, status: str) -> None:
     if left := share.left():
         record_lost(left[0], reason, status=status)
+
+
+def _how_it_ended(job: Any, cluster: str) -> tuple[str, str]:
+    """The status of the run that an ended job had under way, and the reason."""
+    from cogexp.launch.slurm_queue import ENDS
+
+    end = ENDS.get(str(job.state)) if cluster == "slurm" else None
+    return (end.status, end.text) if end is not None else ("failed", _reason(job))
 
 
 def _reason(job: Any) -> str:
@@ -185,6 +241,9 @@ def _reason(job: Any) -> str:
 
 
 def _written(request: Request, before: int | None) -> bool:
-    """Whether the run has a readable record that is not the one from `before`."""
+    """Whether the run has a readable record that is not the one from `before`, and was not interrupted."""
     folder = run_folder(request)
-    return records.stamp(folder) not in (None, before) and records.read_if_whole(folder) is not None
+    if records.stamp(folder) in (None, before):
+        return False
+    record = records.read_if_whole(folder)
+    return record is not None and record.status != "interrupted"

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from cogexp.metrics import nano_clip, networks
 from cogexp.metrics.consistency import DINO
 from cogexp.metrics.names import resolve_names
+from cogexp.system import hub
+from cogexp.system.network import Cause, NetworkError
 
 DEFAULT_CLIP = "openai/clip-vit-large-patch14"
+REMEDY = "python -m cogexp fetch with the same words goes on where it stopped"
 SAFE_PATTERNS = ["*.json", "*.txt", "model.safetensors"]  # never a pickle
 
 
@@ -46,22 +49,34 @@ def missing(names: str | Iterable[str], clip_model: str = DEFAULT_CLIP) -> list[
 def fetch(names: str | Iterable[str], clip_model: str = DEFAULT_CLIP) -> list[Weights]:
     """Download and verify what is missing; returns what was fetched.
 
-    Raises OSError when the network fails.
+    Raises NetworkError, an OSError of one line, for the first that cannot be had.
     """
     gone = missing(names, clip_model)
     for weights in gone:
-        FETCHERS[weights.kind](weights.name)
-        if not _is_here(weights):
-            raise OSError(f"{weights.name} was downloaded but is not complete")
+        fetch_one(weights)
     return gone
 
 
+def fetch_one(weights: Weights) -> None:
+    """Download and verify one network. Raises NetworkError."""
+    FETCHERS[weights.kind](weights.name)
+    if not _is_here(weights):
+        text = f"{weights.name} was downloaded but is not complete"
+        raise NetworkError(f"{text}; {REMEDY}", Cause(kind="damaged", text=text))
+
+
 def _is_here(weights: Weights) -> bool:
-    if weights.kind == "clip":
-        return not networks.clip_files_missing(weights.name)
-    if weights.kind == "dino":
-        return not networks.hub_files_missing(weights.name, networks.DINO_FILES)
-    return networks.hub_path(TORCHVISION_FILES[weights.kind]).is_file()
+    """Whether all files are there and whole."""
+    if weights.kind in HUB_FILES:
+        files = HUB_FILES[weights.kind]
+        return not networks.hub_files_missing(weights.name, files) and not networks.damage(weights.name)
+    file = networks.hub_path(TORCHVISION_FILES[weights.kind])
+    return file.is_file() and hub.has_digest(file, _digest_in(file.name))
+
+
+def _digest_in(name: str) -> str:
+    """torchvision's file names end in the first digits of their SHA-256."""
+    return name.rpartition("-")[2].partition(".")[0]
 
 
 def _fetch_clip(name: str) -> None:
@@ -77,13 +92,17 @@ def _fetch_snapshot(name: str, key: str, kind: str) -> None:
 
     Opening the file checks its header and length, `key` its kind.
     """
-    from huggingface_hub import snapshot_download
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    folder = snapshot_download(name, allow_patterns=SAFE_PATTERNS)
-    with safe_open(f"{folder}/model.safetensors", framework="pt") as file:
-        if not any(key in found for found in file.keys()):  # noqa: SIM118 - not a dict
-            raise OSError(f"{name} is not a {kind} checkpoint: it has no {key}")
+    folder = hub.snapshot(name, None, SAFE_PATTERNS, remedy=REMEDY)
+    try:
+        with safe_open(f"{folder}/model.safetensors", framework="np") as file:
+            found = list(file.keys())
+    except (OSError, SafetensorError):
+        found = []
+    if not any(key in name for name in found):
+        text = f"{name} is not a {kind} checkpoint: its model.safetensors has no {key}"
+        raise NetworkError(text, Cause(kind="wrong", text=text))
 
 
 def _fetch_alexnet(name: str) -> None:
@@ -99,17 +118,12 @@ def _fetch_raft(name: str) -> None:
 
 
 def _fetch_torchvision(url: str) -> None:
-    """torchvision's own file into torch's hub folder.
-
-    The digits in its name are checked against its SHA-256.
-    """
-    import torch
-
-    folder = networks.hub_path("")
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.hub.load_state_dict_from_url(url, model_dir=str(folder), check_hash=True, weights_only=True)
+    """torchvision's own file into torch's hub folder."""
+    file = networks.hub_path(url.rpartition("/")[2])
+    hub.fetch_file(url, file, _digest_in(file.name), remedy=REMEDY)
 
 
+HUB_FILES = {"clip": networks.CLIP_FILES, "dino": networks.DINO_FILES}
 TORCHVISION_FILES = {"lpips": networks.ALEXNET_FILE, "raft": networks.RAFT_FILE}
 FETCHERS: dict[str, Callable[[str], None]] = {
     "clip": _fetch_clip,

@@ -5,19 +5,26 @@ Nothing here touches the network or random weights.
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from cogexp.metrics import nano_clip
 from cogexp.metrics.score import FETCH_HINT
 from cogexp.nano import clip as nano
+from cogexp.system import hub
 
 ALEXNET_FILE = "alexnet-owt-7be5be79.pth"  # torchvision's name; the digits are the start of its SHA-256
 RAFT_FILE = "raft_large_C_T_SKHT_V2-ff5fadd5.pth"
 DINO_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 CLIP_FILES = ("config.json", "model.safetensors", "preprocessor_config.json", "tokenizer_config.json")
+
+# What transformers, safetensors and torch raise for half a file (pickle's own error is a plain Exception).
+UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError, SafetensorError)
 
 _HELD: dict[tuple[str, str, str], Any] = {}
 
@@ -29,13 +36,22 @@ class MissingWeights(RuntimeError):
 def load(kind: str, name: str, device: str) -> Any:
     """The network (kind, name) on `device`, loaded once per process from local files only.
 
-    Raises MissingWeights when its files are not there.
+    Raises MissingWeights when its files are not there or cannot be read.
     """
     key = (kind, name, device)
     if key not in _HELD:
         if kind not in LOADERS:
             raise ValueError(f"unknown network {kind!r}; choices: {', '.join(LOADERS)}")
-        _HELD[key] = LOADERS[kind](name, device)
+        try:
+            _HELD[key] = LOADERS[kind](name, device)
+        except MissingWeights:
+            raise
+        except UNREADABLE as error:
+            remedy = FETCH_HINT.replace("metrics=default", "metrics=all")
+            why = f"{type(error).__name__}: cut off or damaged"
+            raise MissingWeights(
+                f"the weights of {name} ({kind}) cannot be read ({why}); run: {remedy}"
+            ) from error
     return _HELD[key]
 
 
@@ -62,6 +78,15 @@ def hub_files_missing(name: str, files: tuple[str, ...]) -> list[str]:
     from huggingface_hub import try_to_load_from_cache
 
     return [file for file in files if not isinstance(try_to_load_from_cache(name, file), str)]
+
+
+def damage(name: str) -> str | None:
+    """What is wrong with the weights of a checkpoint (hub id or folder) on this machine; None: nothing."""
+    if Path(name).is_dir():
+        return hub.damage(Path(name) / "model.safetensors")
+    from huggingface_hub import try_to_load_from_cache
+
+    return hub.damage(Path(try_to_load_from_cache(name, "model.safetensors")))
 
 
 def clip_files_missing(name: str) -> list[str]:

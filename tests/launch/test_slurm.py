@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ import pytest
 pytest.importorskip("submitit")
 
 from cogexp.build import Request
-from cogexp.launch import slurm
+from cogexp.launch import slurm, slurm_queue
+from cogexp.launch.lost import record_lost
 from cogexp.launch.slurm import Options, deal, launch
 from cogexp.spec import UpscalerSpec
 from cogexp.store import Keys
@@ -92,7 +95,91 @@ def test_shares_are_even_and_keep_latents_together(tmp_path: Path, tasks: int) -
 
 def test_what_slurm_takes_away_is_queued_again_and_goes_on(tmp_path: Path) -> None:
     jobs = requests(tmp_path, 2)
-    share = slurm.Share(jobs, work)
+    share = slurm.Share(jobs, work, 60)
     finish(jobs[0])
     assert share.left() == jobs[1:]
     assert share.checkpoint().function is share
+    record_lost(jobs[1], "the node was drained", status="interrupted")
+    assert share.left() == jobs[1:], "an interrupted run is still to do"
+
+
+def leave(request: Request, progress: Progress) -> None:
+    """As submitit leaves a run when its job is queued again."""
+    record_lost(request, "failed for want of a better word")
+    raise SystemExit(-1)
+
+
+def test_a_run_that_the_time_limit_ended_is_interrupted_and_tried_in_the_next_job(tmp_path: Path) -> None:
+    jobs = requests(tmp_path, 2)
+    share = slurm.Share(jobs, leave, 60)
+    with pytest.raises(SystemExit):
+        share()
+    assert by_seed(tmp_path)[0].status == "interrupted"
+    share.checkpoint()
+    with pytest.raises(SystemExit):
+        share()
+    assert sorted(by_seed(tmp_path)) == [0], "the same run, again"
+
+
+def test_a_run_longer_than_a_job_may_be_is_not_tried_for_ever(tmp_path: Path) -> None:
+    jobs = requests(tmp_path, 2)
+    share = slurm.Share(jobs, leave, 0)  # any time is all the time there is
+    with pytest.raises(SystemExit):
+        share()
+    share.checkpoint()
+    with pytest.raises(SystemExit):
+        share()
+    found = by_seed(tmp_path)
+    assert (found[0].status, found[1].status) == ("failed", "interrupted")
+    assert "timeout_min" in str(found[0].error)
+
+
+ANSWER = """\
+11|RUNNING|n1|None
+12|PENDING||Nodes required for job are DOWN, DRAINED or reserved
+13|TIMEOUT|n1|TimeLimit
+14|SUSPENDED|n1|None
+15|NODE_FAIL|n1|NodeDown
+16|PENDING||Priority
+"""
+
+
+def test_the_queue_says_which_jobs_have_ended_and_why_one_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[str | None] = [ANSWER, ANSWER.replace("11|RUNNING|n1|None\n", "")]
+    asked: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        if (answer := answers.pop(0)) is None:
+            raise subprocess.CalledProcessError(1, command, stderr="no controller")
+        return subprocess.CompletedProcess(command, 0, answer, "")
+
+    monkeypatch.setattr(slurm_queue.subprocess, "run", run)
+    queue = slurm_queue.Queue()
+    names = [str(number) for number in range(11, 18)]
+    for name in names:
+        queue.register_job(name)
+    queue.update()
+    ended = [name for name in names if queue.is_done(name, "cache")]
+    assert ended == ["13"], "17 is too new to be missed, 14 and 15 may go on"
+    assert [name for name in names if queue.waits_for(name)] == ["12"]
+    queue.update()
+    ended = [name for name in names if queue.is_done(name, "cache")]
+    assert ended == ["11", "13", "15"], "11 has left the queue, 15 was not queued again"
+    assert {command[0] for command in asked} == {"squeue"}, "the accounting is not asked"
+
+
+def test_a_controller_that_does_not_answer_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def run(command: list[str], **_: object) -> None:
+        raise subprocess.CalledProcessError(1, command, stderr="no controller")
+
+    monkeypatch.setattr(slurm_queue.subprocess, "run", run)
+    monkeypatch.setattr(logging.getLogger("cogexp"), "propagate", True)
+    queue = slurm_queue.Queue()
+    queue.register_job("11")
+    for _ in range(3):
+        queue.update()
+    assert len(caplog.records) == 1
+    assert not queue.is_done("11", "cache")

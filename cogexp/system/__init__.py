@@ -1,0 +1,1 @@
+"""The ground below everything: what this machine and its network have, and why they refuse."""
