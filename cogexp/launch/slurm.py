@@ -2,7 +2,8 @@
 
 The shares are dealt so that what has the same latents stays in one job. A Slurm job that ends before its
 share is done (killed, out of memory, out of time) costs the run that it had under way, which is recorded as
-failed; the rest of its share is submitted again.
+failed; the rest of its share is submitted again. What Slurm takes away (preempted, requeued, a node that
+fails) is no fault of the run: it is recorded as interrupted, and submitted again.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ from cogexp.launch.execute import execute, run_folder
 from cogexp.launch.logs import show_log_lines
 from cogexp.launch.lost import record_lost
 from cogexp.spec import SpecError, check_choice, check_range
+from cogexp.storage.lock import LEASE_SECONDS
 from cogexp.store import Keys
+from cogexp.system import interrupts
 from cogexp.terminal import Lines, Progress
 
 Work = Callable[[Request, Progress], object]
 CLUSTERS = ("slurm", "local", "debug")
 POLL_SECONDS = 2.0
+TAKEN_AWAY = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REQUEUE", "REVOKED", "DEADLINE")
+MOST_TAKEN = 3  # times in a row that a share is submitted again without a run done
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +55,9 @@ class Options:
 class Share:
     """What one Slurm job does: its runs one after the other, in the folder that the sweep was started in."""
 
-    def __init__(self, requests: Sequence[Request], work: Work) -> None:
-        self.requests, self._work = list(requests), work
+    def __init__(self, requests: Sequence[Request], work: Work, taken: int = 0) -> None:
+        """`taken`: how often it was taken away in a row."""
+        self.requests, self.work, self.taken = list(requests), work, taken
         self._folder = os.getcwd()
         # Records of an earlier start, known by their stamp: two machines' clocks need not agree.
         self._before = [records.stamp(run_folder(request)) for request in self.requests]
@@ -59,11 +65,12 @@ class Share:
     def __call__(self) -> int:
         """How many runs it did. Those with a record of this sweep are not done again."""
         os.chdir(self._folder)
+        interrupts.install()  # submitit lets a SIGTERM pass, and the SIGKILL after it leaves no record
         show_log_lines(self.requests[0].settings.debug)
         left = self.left()
         for request in left:
             print(request.spec.run_id, flush=True)
-            self._work(request, Lines())
+            self.work(request, Lines())
         return len(left)
 
     def checkpoint(self, *_: Any) -> Any:
@@ -73,9 +80,13 @@ class Share:
         return DelayedSubmission(self)
 
     def left(self) -> list[Request]:
-        """Runs that no record of this sweep tells of."""
-        pairs = zip(self.requests, self._before, strict=True)
-        return [request for request, before in pairs if not _written(request, before)]
+        """Runs that no record of this sweep tells of, or that were interrupted."""
+        return [request for request in self.requests if not (self.is_new(request) and _ended(request))]
+
+    def is_new(self, request: Request) -> bool:
+        """Whether the run's record is of this sweep."""
+        before = self._before[self.requests.index(request)]
+        return records.stamp(run_folder(request)) not in (None, before)
 
 
 def launch(requests: Sequence[Request], progress: Progress, options: Options, work: Work = execute) -> None:
@@ -101,17 +112,44 @@ def launch(requests: Sequence[Request], progress: Progress, options: Options, wo
                 job.cancel()
                 _lose(share, "the sweep was interrupted", "interrupted")
             raise
-        again = []
-        for job, share in zip(jobs, shares, strict=True):
-            if not (left := share.left()):
-                continue
-            if left[0] is share.requests[0] and left[0].spec.run_id not in (job.stdout() or ""):
-                progress.say(f"job {job.job_id} could not start: {_reason(job)}")
-                continue
-            _lose(share, f"the {executor.cluster} job {job.job_id} ended: {_reason(job)}", "failed")
-            if left[1:]:
-                again.append(Share(left[1:], work))
-        shares = again
+        pairs = zip(jobs, shares, strict=True)
+        shares = [rest for job, share in pairs if (rest := _rest(job, share, executor.cluster, progress))]
+
+
+def _rest(job: Any, share: Share, cluster: str, progress: Progress) -> Share | None:
+    """What is to be submitted again of a share whose job is over; its run under way is recorded."""
+    if not (left := share.left()):
+        return None
+    begun = left[0].spec.run_id in (job.stdout() or "") or left[0] is not share.requests[0]
+    reason, status = f"the {cluster} job {job.job_id} ended: {_reason(job)}", _status(job, share)
+    if status == "interrupted" and not str(job.state).startswith("CANCELLED"):
+        taken = share.taken + 1 if len(left) == len(share.requests) else 1
+        if begun:
+            _lose(share, reason, status)
+        if taken <= MOST_TAKEN:
+            return Share(left, share.work, taken)
+        progress.say(f"{reason}; {len(left)} runs are still to do: it was taken away {taken} times in a row")
+        return None
+    if not begun:
+        progress.say(f"job {job.job_id} could not start: {_reason(job)}")
+        return None
+    _lose(share, reason, status)
+    if status == "interrupted":
+        progress.say(f"{reason}; {len(left)} runs are still to do")
+        return None
+    return Share(left[1:], share.work) if left[1:] else None
+
+
+def _status(job: Any, share: Share) -> str:
+    """Of the run under way in a job that is over. Out of time: its fault if it had all of the time."""
+    state, left = str(job.state), share.left()
+    if state.startswith("OUT_OF_ME"):
+        return "oom"
+    if state.startswith("TIMEOUT"):
+        return "failed" if len(left) == len(share.requests) else "interrupted"
+    found = records.read_if_whole(run_folder(left[0]))
+    stopped = found is not None and found.status == "interrupted" and share.is_new(left[0])
+    return "interrupted" if stopped or state.startswith((*TAKEN_AWAY, "CANCELLED")) else "failed"
 
 
 def check() -> None:
@@ -171,8 +209,9 @@ def _wait(jobs: Sequence[Any], shares: Sequence[Share], progress: Progress) -> N
 
 
 def _lose(share: Share, reason: str, status: str) -> None:
+    wait = 2 * LEASE_SECONDS if status != "interrupted" else 0.0  # its node may be another machine
     if left := share.left():
-        record_lost(left[0], reason, status=status)
+        record_lost(left[0], reason, status=status, wait=wait)
 
 
 def _reason(job: Any) -> str:
@@ -184,7 +223,7 @@ def _reason(job: Any) -> str:
     return (lines[-1] if lines else str(job.state))[:300]
 
 
-def _written(request: Request, before: int | None) -> bool:
-    """Whether the run has a readable record that is not the one from `before`."""
-    folder = run_folder(request)
-    return records.stamp(folder) not in (None, before) and records.read_if_whole(folder) is not None
+def _ended(request: Request) -> bool:
+    """Whether the run has a readable record of an end of its own."""
+    found = records.read_if_whole(run_folder(request))
+    return found is not None and found.status != "interrupted"

@@ -1,0 +1,1 @@
+"""The ground: what the operating system says to a process."""
