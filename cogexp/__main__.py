@@ -10,6 +10,7 @@ from importlib import import_module
 
 from cogexp.machine import before_torch
 from cogexp.spec import SpecError
+from cogexp.system import interrupts
 from cogexp.terminal import show_any_text
 
 
@@ -24,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"cogexp: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return 130
+        return interrupts.EXIT_CODE
 
 
 def _dispatch(words: list[str]) -> int:

@@ -1,11 +1,12 @@
 """The bookkeeping around one run: its folder, log and meter, and a record whatever happens.
 
 A failure is data: it is recorded with its stage and reason and does not leave the `with` block. Only an
-interruption does, after it was recorded too.
+interruption does, after it was recorded too. The one who makes an attempt holds the run's lock.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -22,9 +23,16 @@ from cogexp.engine.models import MODELS, check_device
 from cogexp.engine.optimize import optimization_notes
 from cogexp.record import Record
 from cogexp.spec import RunSpec
+from cogexp.storage.durable import flush_file, make_folder, remove_staged
+from cogexp.storage.lock import Lock
+from cogexp.system import interrupts
 from cogexp.tracking import NullTracker, Tracker
 
 log = logging.getLogger("cogexp")
+
+
+class LockLost(RuntimeError):
+    """This machine slept or was cut off for so long that another one took the run over."""
 
 
 @dataclass(kw_only=True)
@@ -34,6 +42,7 @@ class Attempt:
     spec: RunSpec
     folder: Path
     device: str
+    lock: Lock | None = None  # of the run; None: nothing is recorded here
     study: str | None = None
     made: Collection[str] = ()  # stages that another process made for this run
     resolved: dict[str, str] = field(default_factory=dict)
@@ -48,10 +57,17 @@ class Attempt:
     def __post_init__(self) -> None:
         self.meter = Meter(self.device, self.made)
         self._told: set[str] = set()
-
-    def __enter__(self) -> Attempt:
         self.started = records.now()
         self._log = _RunLog(self.folder)
+
+    def __enter__(self) -> Attempt:
+        return self
+
+    def begin(self) -> None:
+        """The first thing inside the block: what can fail about the machine and the disk fails recorded.
+
+        The record of an earlier attempt goes before anything in the folder changes.
+        """
         self.resolved |= optimization_notes(self.spec, self.device)
         self.tracker.start(
             self.spec.run_id,
@@ -60,12 +76,10 @@ class Attempt:
             name=self.spec.run_id,
             tags=[self.spec.model.name, self.spec.resolution.name, self.spec.upscaler.name],
         )
-        return self
-
-    def begin(self) -> None:
-        """The first thing inside the block: what can fail about the machine and the disk fails recorded."""
         check_device(self.device)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
+        records.retire(self.folder)
+        remove_staged(self.folder)
         self._log.open()
         text = yaml.safe_dump(config_of(self.spec), sort_keys=False, allow_unicode=True)
         (self.folder / "config.yaml").write_text(text, encoding="utf-8")
@@ -80,27 +94,49 @@ class Attempt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        self.resolved |= MODELS.notes(self.spec, self.device)
+        try:
+            with interrupts.deferred():
+                self.conclude(error)
+        finally:
+            if self.record is not None:
+                self.tracked = self.tracker.finish(self.record, self.folder)
+        assert self.record is not None
+        return isinstance(error, Exception) and self.record.status != "interrupted"
+
+    def conclude(self, error: BaseException | None) -> None:
+        """Write the record: of a run that ended well, or of what ended it."""
+        with contextlib.suppress(
+            Exception
+        ):  # remarks on how flags took hold, of a process that may be broken
+            self.resolved |= MODELS.notes(self.spec, self.device)
         if error is not None:
             described = records.describe_error(error, self.meter.current)
             log.error("%s failed at %s: %s", self.spec.run_id, described["stage"], described["message"])
-            log.debug("traceback", exc_info=(kind, error, trace))  # type: ignore[arg-type]
+            log.debug("traceback", exc_info=(type(error), error, error.__traceback__))
             if records.status_of(error) == "oom":
                 MODELS.free()  # the next job of a sweep starts with all the memory there is
         self.record = self._finish(error)
         self._log.close()
-        self.tracked = self.tracker.finish(self.record, self.folder)
-        return isinstance(error, Exception)
 
     def _finish(self, error: BaseException | None) -> Record:
-        """The record, written. A disk that takes no record makes the run a failed one."""
-        record = self._describe(error)
+        """The record, written after the files that it lists. A disk that does not take them fails the run."""
+        if self.lock is not None and not self.lock.held():
+            return self._describe(LockLost(f"another process took it over: {self.lock.holder()}"))
         try:
+            if error is None:
+                for file in self.files.values():
+                    flush_file(self.folder / file)
+            record = self._describe(error)
+            if error is None:
+                record = records.with_digests(record, self.folder)
             records.write(record, self.folder)
-        except OSError as disk:
+        # Broad on purpose: whatever a damaged process cannot describe, a record must say that it failed.
+        except Exception as fault:  # noqa: BLE001
             self.meter.current = "write"
-            log.error("the record of %s could not be written: %s", self.spec.run_id, disk)
-            record = self._describe(error or disk)
+            log.error("the record of %s could not be written: %s", self.spec.run_id, fault)
+            record = self._describe(error or fault)
+            with contextlib.suppress(OSError):
+                records.write(record, self.folder)
         return record
 
     def _describe(self, error: BaseException | None) -> Record:
@@ -115,7 +151,7 @@ class Attempt:
             artifacts=self.artifacts,
             stages=self.meter.in_order(),
             files={name: file for name, file in self.files.items() if (self.folder / file).is_file()},
-            device=describe_device(self.device),
+            device=_device(self.device),
             versions=provenance.versions(),
             git=provenance.git_state(Path(__file__).parent),
             started=self.started,
@@ -153,6 +189,15 @@ def config_of(spec: RunSpec) -> dict[str, Any]:
     }
     hydra = {"output_subdir": None, "run": {"dir": "."}, "sweep": {"dir": "${outputs}/sweeps", "subdir": "."}}
     return {**plain, **around, "hydra": hydra}
+
+
+def _device(device: str) -> dict[str, Any]:
+    """`describe_device`, or only its name where the device is what broke."""
+    try:
+        return describe_device(device)
+    except Exception as error:  # noqa: BLE001 - a GPU after a fault answers with any error
+        log.debug("%s cannot be described: %s", device, error)
+        return {"type": device}
 
 
 def describe_device(device: str) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from cogexp.engine import generate
 from cogexp.explain_picture import draw
 from cogexp.metrics.artifacts.attribution import Attribution, attribute
 from cogexp.plan import cards, memory
-from cogexp.record import Record
 from cogexp.spec import RunSpec
+from cogexp.storage.durable import replacing
+from cogexp.storage.lock import LOCK_FILE, Lock
 from cogexp.store import Keys, Store
 from cogexp.terminal import Progress
 
@@ -69,8 +70,9 @@ def explain(folder: Path, out: Path, *, device: str, progress: Progress) -> Expl
     verdict = attribute(made, second, spec.resolution.fps, latents[0].float().cpu().numpy())
     sentence = _sentence(verdict, lines, how)
     title = f"{verdict.cause}: {sentence}"
-    draw(made, second, verdict, lines, title=title, how=how, out=folder / PICTURE)
-    _update(record, folder, verdict, sentence)
+    with replacing(folder / PICTURE) as out:
+        draw(made, second, verdict, lines, title=title, how=how, out=out)
+    _update(folder, verdict, sentence)
     return Explanation(
         cause=verdict.cause,
         sentence=sentence,
@@ -146,15 +148,23 @@ def _spans(verdict: Attribution) -> list[tuple[str, tuple[int, int]]]:
     return [(what, span) for what, span in spans if span is not None]
 
 
-def _update(record: Record, folder: Path, verdict: Attribution, sentence: str) -> None:
-    """The cause goes into the record, so that tables and reports know it."""
-    found = {**record.artifacts.get("native", {}), "cause": verdict.cause}
-    records.write(
-        dataclasses.replace(
+def _update(folder: Path, verdict: Attribution, sentence: str) -> None:
+    """The cause goes into the record, so that tables and reports know it.
+
+    Raises:
+        ExplainError: the run is made anew at this moment, or its files are damaged.
+    """
+    with Lock(folder / LOCK_FILE):
+        record = records.read(folder)
+        found = {**record.artifacts.get("native", {}), "cause": verdict.cause}
+        explained = dataclasses.replace(
             record,
             artifacts={**record.artifacts, "native": found},
             resolved={**record.resolved, "explain": sentence},
             files={**record.files, "explain": PICTURE},
-        ),
-        folder,
-    )
+        )
+        if record.status == "ok":
+            if record.digests and not records.is_done(folder):
+                raise ExplainError(f"the files of {record.run_id} are not those of its record: run it again")
+            explained = records.with_digests(explained, folder)
+        records.write(explained, folder)

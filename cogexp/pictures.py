@@ -12,6 +12,7 @@ from cogexp.metrics.artifacts.detect import Artifacts
 from cogexp.metrics.artifacts.picture import tear_picture
 from cogexp.sheet import contact_sheet
 from cogexp.stages import Clips
+from cogexp.storage.durable import replacing
 from cogexp.terminal import number
 
 
@@ -32,7 +33,7 @@ def draw(attempt: Attempt, clips: Clips, detected: Artifacts | None) -> None:
         if value is not None
     ]
     rows += [(f"{name} seconds", f"{cost['seconds']:.1f}") for name, cost in attempt.meter.in_order().items()]
-    with attempt.meter("write"):
+    with attempt.meter("write"), replacing(attempt.folder / "contact_sheet.png") as out:
         contact_sheet(
             clips.native[clips.shown],
             clips.upscaled_shown,
@@ -42,7 +43,7 @@ def draw(attempt: Attempt, clips: Clips, detected: Artifacts | None) -> None:
             fallback_title=f"prompt: {spec.prompt.name}",
             subtitle=" · ".join(facts),
             rows=rows,
-            out=attempt.folder / "contact_sheet.png",
+            out=out,
         )
     attempt.files["contact_sheet"] = "contact_sheet.png"
     if detected is not None and detected.kind is not None:
@@ -59,5 +60,6 @@ def labelled(name: str, resolved: Mapping[str, str]) -> str:
 
 def _draw_tear(attempt: Attempt, clips: Clips, found: Artifacts) -> None:
     """tear.png: the worst frame with the place marked and the evidence by row."""
-    Image.fromarray(tear_picture(clips.native_eval, found)).save(attempt.folder / "tear.png")
+    with replacing(attempt.folder / "tear.png") as out:
+        Image.fromarray(tear_picture(clips.native_eval, found)).save(out)
     attempt.files["tear"] = "tear.png"

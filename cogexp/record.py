@@ -1,7 +1,8 @@
 """The record of one run: what was asked, what came out, what it cost. On disk it is the truth.
 
-`record.json` is written last and atomically, so a folder that has one is complete. Curves (`per_frame`) lie
-beside it in `per_frame.json`, so that reading a thousand records stays quick. Only the standard library here.
+`record.json` is written last and atomically, with the sizes and digests of the run's files: what it calls ok
+was on the disk before it, and what became of the files since is seen. Curves (`per_frame`) lie beside it in
+`per_frame.json`, so that reading a thousand records stays quick. Only the standard library here.
 
 Numbers that are not finite never reach the disk: a Record turns them into None when it is made and says so in
 `skipped` (a score under its own key, anything else under its dotted path). They are not refused, because a
@@ -11,6 +12,7 @@ detector's NaN must not cost the record of an hour's run. Only the spec may hold
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import logging
 import math
@@ -23,10 +25,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cogexp.provenance import redact
+from cogexp.storage import digests as stored
+from cogexp.storage.durable import flush_folder, make_folder, write_in_order
 
 RECORD_FILE = "record.json"
 PER_FRAME_FILE = "per_frame.json"
 STATUSES = ("ok", "failed", "oom", "interrupted")
+
+# Known by name: submitit's end of a job that is queued no more, and a run that another process took over.
+INTERRUPTIONS = ("UncompletedJobError", "LockLost")
 
 logger = logging.getLogger("cogexp")
 
@@ -41,8 +48,9 @@ class Record:
 
     `scores` and `skipped` are keyed '<native|upscaled>/<metric>'; where a score is None `skipped` says why.
     `stages[name]` holds seconds, cached, peak_allocated_gib, peak_reserved_gib, rss_gib. `files` are relative
-    to the run's folder. `error` is {type, message, stage}, None exactly when status is 'ok'. `started` and
-    `finished` are ISO 8601, UTC. `per_frame[key]` is a value a frame (or pair), None where there is none.
+    to the run's folder; `digests[file]` is {size, sha256} of each and of the curves. `error` is {type,
+    message, stage}, None exactly when status is 'ok'. `started` and `finished` are ISO 8601, UTC.
+    `per_frame[key]` is a value a frame (or pair), None where there is none.
     """
 
     run_id: str
@@ -55,6 +63,7 @@ class Record:
     artifacts: dict[str, Any] = field(default_factory=dict)
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, dict[str, Any]] = field(default_factory=dict)
     device: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     git: dict[str, Any] | None = None
@@ -101,7 +110,7 @@ class Record:
         if not isinstance(values, Mapping):
             raise RecordError(f"not a record of cogexp: expected an object, got {type(values).__name__}")
         known = [f.name for f in dataclasses.fields(cls) if f.name != "per_frame"]
-        missing = [name for name in known if name not in values and name != "study"]
+        missing = [name for name in known if name not in values and name not in LATER_KEYS]
         if missing:
             raise RecordError(f"not a record of cogexp: {', '.join(missing)} missing")
         return cls(
@@ -109,6 +118,7 @@ class Record:
         )
 
 
+LATER_KEYS = ("study", "digests")  # older records lack them
 FIELD_TYPES: dict[str, type | tuple[type, ...]] = {
     "run_id": str,
     "status": str,
@@ -124,26 +134,38 @@ def write(record: Record, folder: Path) -> Path:
     """Write per_frame.json and then record.json, each atomically; the path of record.json.
 
     Both are complete on disk before either name changes: a full disk (OSError) leaves what was there before.
+    What else lies in the folder is on the disk before record.json is.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     texts = {RECORD_FILE: json.dumps(record.to_dict(), allow_nan=False, ensure_ascii=False, indent=2) + "\n"}
     if record.per_frame:
-        texts = {PER_FRAME_FILE: json.dumps(record.per_frame, allow_nan=False) + "\n", **texts}
-    staged = {name: folder / f".{name}.{os.getpid()}.tmp" for name in texts}
-    try:
-        for name, text in texts.items():
-            with staged[name].open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-        if not record.per_frame:
-            (folder / PER_FRAME_FILE).unlink(missing_ok=True)  # curves of an earlier attempt
-        for name, path in staged.items():
-            os.replace(path, folder / name)
-    finally:
-        for path in staged.values():
-            path.unlink(missing_ok=True)
+        texts = {PER_FRAME_FILE: curves_text(record.per_frame), **texts}
+    absent = () if record.per_frame else (PER_FRAME_FILE,)  # curves of an earlier attempt
+    write_in_order(folder, texts, absent)
     return folder / RECORD_FILE
+
+
+def curves_text(per_frame: Mapping[str, Any]) -> str:
+    """What per_frame.json holds."""
+    return json.dumps(per_frame, allow_nan=False) + "\n"
+
+
+def with_digests(record: Record, folder: Path) -> Record:
+    """The record with sizes and digests of its files, which lie in `folder`, and of its curves.
+
+    Raises:
+        OSError: a file is missing, empty or cannot be read.
+    """
+    found = stored.digests_of(folder, record.files.values())
+    if record.per_frame:
+        found[PER_FRAME_FILE] = stored.digest_of_text(curves_text(record.per_frame))
+    return dataclasses.replace(record, digests=found)
+
+
+def retire(folder: Path) -> None:
+    """Remove the run's record for good: its files are about to change. Raises OSError."""
+    (folder / RECORD_FILE).unlink(missing_ok=True)
+    flush_folder(folder)
 
 
 def read(folder_or_file: Path, *, per_frame: bool = True) -> Record:
@@ -194,9 +216,23 @@ def read_if_whole(folder: Path) -> Record | None:
 
 
 def is_done(folder: Path) -> bool:
-    """True only for a folder with a readable record whose status is ok."""
+    """True only for a folder with a readable record of this very run whose status is ok and whose files are
+    there and those that were recorded."""
     found = read_if_whole(folder)
-    return found is not None and found.status == "ok"
+    if found is None or found.status != "ok":
+        return False
+    if found.run_id != folder.name:
+        problem = f"it is the record of {found.run_id}"
+    else:
+        problem = stored.problem(folder, found.files.values(), found.digests)
+    if problem:
+        _warn_once(f"{folder} is recorded as ok but is not finished: {problem}")
+    return not problem
+
+
+@functools.lru_cache(maxsize=1000)
+def _warn_once(text: str) -> None:
+    logger.warning(text)
 
 
 def now() -> str:
@@ -212,7 +248,7 @@ def describe_error(error: BaseException, stage: str | None) -> dict[str, Any]:
 
 def status_of(error: BaseException) -> str:
     """'interrupted', 'oom' or 'failed'. Memory errors are known by name and text: torch is not imported."""
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, (KeyboardInterrupt, SystemExit)) or type(error).__name__ in INTERRUPTIONS:
         return "interrupted"
     text = str(error).lower()
     short = "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +12,12 @@ from cogexp import record as records
 from cogexp.machine import device_of, importing
 from cogexp.record import Record
 from cogexp.spec import RunSpec
+from cogexp.storage.durable import make_folder
+from cogexp.storage.lock import LOCK_FILE, Lock
 from cogexp.terminal import Progress, Silent
 
 if TYPE_CHECKING:
+    from cogexp.attempt import Attempt
     from cogexp.tracking import Tracker
 
 
@@ -45,44 +49,79 @@ def run(
 
     A finished record of the same spec below `out` is returned as it is, unless `force`. Latents, embeddings
     and frames that an earlier run left in `out/store` are used again (at most `store_gb` GB are kept).
+    One process at a time makes a run: another one that is asked for it waits and takes the result.
 
     first_half: what `make_latents` returned in another process, when it was called for this very run.
 
     Raises:
         KeyboardInterrupt: after the interrupted run was recorded.
     """
-    out = Path(out)
+    out, progress = Path(out), progress or Silent()
     folder = out / "runs" / spec.run_id
     if not force and records.is_done(folder):
         return records.read(folder)
     # Imported here: whoever only asks for a finished record waits for no torch.
     with importing():
-        from cogexp import pictures, scores, stages
         from cogexp.attempt import Attempt
-        from cogexp.store import Store
 
-    device = device_of(device)
     half = first_half or FirstHalf()
-    attempt = Attempt(
-        spec=spec,
-        folder=folder,
-        device=device,
-        study=study,
-        resolved={**(resolved or {}), **half.notes},
-        made=half.stages,
+    with _alone(folder, progress) as (lock, problem):
+        if not force and records.is_done(folder):  # another process made it while this one waited
+            return records.read(folder)
+        attempt = Attempt(
+            spec=spec,
+            folder=folder,
+            device=device_of(device),
+            lock=lock,
+            study=study,
+            resolved={**(resolved or {}), **half.notes},
+            made=half.stages,
+        )
+        if tracker is not None:
+            attempt.tracker = tracker
+        try:
+            _make(attempt, out / "store", store_gb, progress, problem)
+        except BaseException as error:
+            if attempt.record is None:  # it came before or after the block that records
+                attempt.conclude(error)
+            raise
+    assert attempt.record is not None
+    return attempt.record
+
+
+@contextmanager
+def _alone(folder: Path, progress: Progress) -> Iterator[tuple[Lock | None, OSError | None]]:
+    """The run's lock, held; or why there is none, which the attempt records as its failure if it can."""
+    lock = Lock(
+        folder / LOCK_FILE, on_wait=lambda who: progress.say(f"waiting for {folder.name}: {who} works on it")
     )
-    if tracker is not None:
-        attempt.tracker = tracker
-    store, progress = Store(out / "store", store_gb), progress or Silent()
+    try:
+        make_folder(folder)
+        lock.acquire()
+    except OSError as error:
+        yield None, error
+        return
+    with closing(lock):
+        yield lock, None
+
+
+def _make(
+    attempt: Attempt, store_folder: Path, store_gb: float, progress: Progress, problem: OSError | None
+) -> None:
+    """The run from its first to its last stage."""
+    from cogexp import pictures, scores, stages
+    from cogexp.store import Store
+
+    store = Store(store_folder, store_gb)
     with attempt:
+        if problem is not None:
+            raise problem
         attempt.begin()
         frames = stages.native_frames(attempt, store, progress)  # encode -> denoise -> decode
         clips = stages.stream(attempt, frames, progress)  # -> upscale -> write
         attempt.tell()
         detected = scores.measure_clips(attempt, clips, store, progress)
         pictures.draw(attempt, clips, detected)
-    assert attempt.record is not None
-    return attempt.record
 
 
 def make_latents(

@@ -11,7 +11,6 @@ import importlib.util
 import itertools
 import logging
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +19,8 @@ from types import TracebackType
 
 import av
 import numpy as np
+
+from cogexp.storage.durable import flush_file, staged_name
 
 log = logging.getLogger("cogexp")
 
@@ -191,7 +192,7 @@ class Writer:
         self.crf = crf
         self.preset = preset
         self.frames = 0
-        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self._temporary = staged_name(self.path)
         self._encoder: _Encoder | None = None
         self._shape: tuple[int, ...] = ()
 
@@ -232,6 +233,7 @@ class Writer:
             raise VideoError(f"cannot write {self.path}: no frames were given")
         with self._failures_named():
             self._encoder.finish()
+            flush_file(self._temporary)
             self._temporary.replace(self.path)
 
     @contextlib.contextmanager

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from cogexp.storage.durable import flush_folder, make_folder, replacing
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Make the folder, write `text` (UTF-8) under a name of this process beside `file`, then rename it.
+    """Make the folder, write `text` (UTF-8) under a name of its own beside `file`, flush and rename it.
 
     Raises:
         OSError: nothing of this attempt is left.
     """
-    staged = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
+    with replacing(file) as staged:
         staged.write_text(text, encoding="utf-8")
-        staged.replace(file)
-    except OSError:
-        staged.unlink(missing_ok=True)
-        raise
+    flush_folder(file.parent)

@@ -26,7 +26,7 @@ from tests.waiting import PATIENCE
 
 CONTRACT = {
     "run_id", "status", "error", "spec", "resolved", "scores", "skipped", "artifacts", "stages", "files",
-    "device", "versions", "git", "started", "finished", "study",
+    "digests", "device", "versions", "git", "started", "finished", "study",
 }  # fmt: skip
 
 
@@ -192,10 +192,13 @@ def test_broken_curves_leave_the_record_readable(tmp_path: Path, caplog: pytest.
 
 
 def test_only_ok_is_done(tmp_path: Path) -> None:
-    write(failed(), tmp_path)
-    assert not is_done(tmp_path)
-    write(example(), tmp_path)
-    assert is_done(tmp_path)
+    folder = tmp_path / example().run_id
+    write(failed(), folder)
+    assert not is_done(folder)
+    write(example(files={}), folder)
+    assert is_done(folder)
+    write(example(run_id="nano-512x288-esrgan-s1-0123abcd", files={}), folder)
+    assert not is_done(folder), "another run's record"
 
 
 def test_curves_of_an_earlier_attempt_go(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from cogexp.build import build, build_settings
 from cogexp.cli import compose
-from cogexp.cli.runs import preflight, second_interrupt_leaves, show_log_lines
+from cogexp.cli.runs import preflight, show_log_lines
 from cogexp.launch.execute import execute
 from cogexp.spec import SpecError
+from cogexp.system import interrupts
 from cogexp.terminal import Progress, for_stderr
 
 OWN = ("count", "project", "entity")
@@ -35,7 +36,7 @@ def command(argv: list[str]) -> int:
             "tracking must not be off with agent: W&B learns nothing then; nearest: tracking=auto"
         )
     show_log_lines(settings.debug)
-    second_interrupt_leaves()
+    interrupts.install()
     _stage_below(settings.outputs)
     import wandb
 

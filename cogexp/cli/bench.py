@@ -11,8 +11,9 @@ from cogexp import bench as benches
 from cogexp.bench import Bench, bench
 from cogexp.build import Request, build
 from cogexp.cli import bench_tables, compose
-from cogexp.cli.runs import second_interrupt_leaves, show_log_lines
+from cogexp.cli.runs import show_log_lines
 from cogexp.spec import SpecError
+from cogexp.system import interrupts
 from cogexp.terminal import Progress, for_stderr
 
 TIMED = 3
@@ -48,7 +49,7 @@ def _measure(own: Own, words: list[str]) -> list[Bench]:
     requests = distinct([build(job) for job in compose.compose_jobs(parse(words))])
     settings = requests[0].settings
     show_log_lines(settings.debug)
-    second_interrupt_leaves()
+    interrupts.install()
     progress = for_stderr()
     found: list[Bench] = []
     for index, request in enumerate(requests):

@@ -8,8 +8,9 @@ from pathlib import Path
 from cogexp import record as records
 from cogexp.build import build_settings
 from cogexp.cli import compose
-from cogexp.cli.runs import second_interrupt_leaves, show_log_lines
+from cogexp.cli.runs import show_log_lines
 from cogexp.spec import SpecError
+from cogexp.system import interrupts
 from cogexp.terminal import for_stderr
 
 
@@ -28,7 +29,7 @@ def command(argv: list[str]) -> int:
     settings = build_settings(compose.compose_jobs(compose.parse_words(overrides))[0])
     folder = find_run(runs[0], settings.outputs)
     show_log_lines(settings.debug)
-    second_interrupt_leaves()
+    interrupts.install()
     from cogexp.explain import ExplainError, explain
 
     progress = for_stderr()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from cogexp.cli import compose
 from cogexp.cli.pick import split_folder
 from cogexp.launch.logs import show_log_lines
 from cogexp.spec import SpecError, check_choice
+from cogexp.storage.durable import replacing
 from cogexp.study import load
 
 FORMATS = ("csv", "parquet")
@@ -46,12 +46,11 @@ def command(argv: list[str]) -> int:
         return 0
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        staged = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-        if to == "csv":
-            frame.to_csv(staged, index=False)
-        else:
-            frame.to_parquet(staged, index=False)
-        staged.replace(file)
+        with replacing(file) as staged:
+            if to == "csv":
+                frame.to_csv(staged, index=False)
+            else:
+                frame.to_parquet(staged, index=False)
     except OSError as error:
         raise SpecError(f"FILE must be writable, got {str(file)!r}: {error.strerror or error}") from None
     print(f"{len(frame)} runs, {len(frame.columns)} columns: {file}", file=sys.stderr)

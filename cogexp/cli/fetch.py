@@ -5,8 +5,9 @@ from __future__ import annotations
 from cogexp.build import build_downloads
 from cogexp.catalog import VARIANTS
 from cogexp.cli import compose
-from cogexp.cli.runs import second_interrupt_leaves, show_log_lines
+from cogexp.cli.runs import show_log_lines
 from cogexp.spec import MetricsSpec, ModelSpec
+from cogexp.system import interrupts
 from cogexp.system.network import NetworkError
 from cogexp.terminal import Progress, for_stderr
 
@@ -18,7 +19,7 @@ def command(argv: list[str]) -> int:
     words = compose.parse_words(argv)
     model, metrics, settings = build_downloads(compose.compose_jobs(words)[0])
     show_log_lines(settings.debug)
-    second_interrupt_leaves()
+    interrupts.install()
     progress = for_stderr()
     failures = _checkpoint(model, progress) + _networks(metrics, progress)
     return 1 if failures else 0

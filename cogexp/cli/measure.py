@@ -8,8 +8,9 @@ from typing import Any
 
 from cogexp.build import build
 from cogexp.cli import compose, tables
-from cogexp.cli.runs import second_interrupt_leaves, show_log_lines
+from cogexp.cli.runs import show_log_lines
 from cogexp.spec import MetricsSpec, SpecError
+from cogexp.system import interrupts
 from cogexp.terminal import for_stderr
 
 
@@ -33,7 +34,7 @@ def command(argv: list[str]) -> int:
     words = compose.parse_words(["model=nano", general, *overrides])
     request = build(compose.compose_jobs(words)[0])
     show_log_lines(request.settings.debug)
-    second_interrupt_leaves()
+    interrupts.install()
     return _measure_all(files, options.prompt, options.json, request)
 
 

@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from cogexp import record as records
 from cogexp.build import Request, build
 from cogexp.cli import compose, decision
-from cogexp.cli.runs import preflight_problem, second_interrupt_leaves, show_log_lines
+from cogexp.cli.runs import preflight_problem, show_log_lines
 from cogexp.launch.execute import execute, run_folder
 from cogexp.metrics.names import resolve_names
 from cogexp.record import Record
@@ -19,6 +19,7 @@ from cogexp.spec import SpecError, check_range
 from cogexp.study import manifest, search, study_of, trials
 from cogexp.study.query import DEFAULT_OBJECTIVE, KEYS, ROW_COLUMNS, Query, read_query
 from cogexp.study.search import Dimension, Value, Verdict
+from cogexp.system import interrupts
 from cogexp.terminal import Progress, for_stderr, number
 
 OWN = ("trials", "storage")
@@ -64,13 +65,13 @@ def command(argv: list[str]) -> int:
     found = trials.open_search(
         name, asked.dimensions, asked.query, storage=storage, asked=words, trials=asked.trials
     )
-    second_interrupt_leaves()
+    interrupts.install()
     progress = for_stderr()
     if before := trials.finished(found):
         progress.say(f"study {name}: {before} of {asked.trials} trials were done before")
     while (done := trials.finished(found)) < asked.trials:
         values, verdict = trials.step(
-            found, asked.dimensions, lambda values: _evaluate(asked, values, name, progress)
+            found, asked.dimensions, lambda values: _evaluate(asked, values, name, progress), storage
         )
         progress.say(f"[{done + 1}/{asked.trials}] {_said(values)}: {_judged(verdict, asked.objective)}")
     best = trials.best(found)

@@ -11,12 +11,13 @@ from rich.text import Text
 
 from cogexp.build import Request, build
 from cogexp.cli import compose, tables
-from cogexp.cli.runs import preflight, second_interrupt_leaves, show_log_lines
+from cogexp.cli.runs import preflight, show_log_lines
 from cogexp.launch.execute import execute, run_folder
 from cogexp.quality import Cost, Pair, cost_of, difference, frames_of, pairs
 from cogexp.record import Record, is_done
 from cogexp.run import rehearse
 from cogexp.spec import SpecError
+from cogexp.system import interrupts
 from cogexp.terminal import Progress, for_stderr
 
 COLUMNS = ("pairs", "x faster", "GiB", "saves GiB", "PSNR dB", "SSIM", "LPIPS", "clip_score", "change")
@@ -43,7 +44,7 @@ def command(argv: list[str]) -> int:
     show_log_lines(requests[0].settings.debug)
     progress = for_stderr()
     preflight(list(everything.values()), progress)
-    second_interrupt_leaves()
+    interrupts.install()
     costs = _measure(found, everything, progress)
     if "--json" in argv:
         print(json.dumps([cost.to_dict() for cost in costs], allow_nan=False, indent=2))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -21,9 +19,10 @@ from cogexp.plan.preflight import check
 from cogexp.spec import SpecError, check_choice
 from cogexp.study import manifest
 from cogexp.study.forecast import Forecast, forecast
+from cogexp.system import interrupts
 from cogexp.terminal import Progress, for_stderr
 
-__all__ = ["command", "preflight", "preflight_problem", "second_interrupt_leaves", "show_log_lines"]
+__all__ = ["command", "preflight", "preflight_problem", "show_log_lines"]
 
 T = TypeVar("T")
 Engine = Callable[[list[Request], Forecast, Progress], None]
@@ -44,7 +43,7 @@ def command(words: Words) -> int:
         return 0
     if words.pick:
         decision.check(words.pick)
-    second_interrupt_leaves()
+    interrupts.install()
     if not words.multirun:
         return _single(requests[0])
     return _sweep(words, requests, engine)
@@ -84,6 +83,8 @@ def _single(request: Request) -> int:
     # A sweep of W&B must learn of a run that was finished before, too.
     record = execute(request, for_stderr(), mirror="WANDB_SWEEP_ID" in os.environ)
     tables.show_run(record, folder, found=found)
+    if record.status == "interrupted":
+        return interrupts.EXIT_CODE
     return 0 if record.status == "ok" else 1
 
 
@@ -181,14 +182,3 @@ def _options(kind: Callable[..., T], values: dict[str, Any]) -> T:
         return kind(**values)
     except TypeError as error:
         raise SpecError(f"hydra.launcher has a value of a wrong type: {error}") from None
-
-
-def second_interrupt_leaves() -> None:
-    """The first Ctrl-C stops and records; a second one leaves at once."""
-
-    def interrupted(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-        print("interrupted: writing the record (Ctrl-C again leaves at once)", file=sys.stderr, flush=True)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, interrupted)

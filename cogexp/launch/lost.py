@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from cogexp import provenance
@@ -9,18 +10,37 @@ from cogexp import record as records
 from cogexp.build import Request
 from cogexp.launch.execute import run_folder
 from cogexp.record import Record
+from cogexp.storage.durable import make_folder
+from cogexp.storage.lock import LOCK_FILE, Lock
 
 
 def record_lost(
-    request: Request, reason: str, *, status: str = "failed", started: str | None = None
-) -> Record:
-    """The record of a run that could write none itself. One that had finished first stays as it is.
+    request: Request, reason: str, *, status: str = "failed", started: str | None = None, wait: float = 5.0
+) -> Record | None:
+    """The record of a run that could write none itself. One that had finished first stays as it is, and so
+    does what the run said of its own interruption after `started`.
 
-    `status` is 'failed', 'oom' or 'interrupted'.
+    `status` is 'failed', 'oom' or 'interrupted'. None, and no record, when another process works on the run
+    for longer than `wait` seconds: a process that died on another machine still holds it for the lease.
     """
     folder = run_folder(request)
-    if records.is_done(folder):
-        return records.read(folder, per_frame=False)
+    make_folder(folder)
+    lock = Lock(folder / LOCK_FILE)
+    if not lock.acquire(wait):
+        return None
+    with closing(lock):
+        found = records.read_if_whole(folder)
+        if found is not None and (records.is_done(folder) or _own(found, started)):
+            return found
+        records.retire(folder)
+        return _write(request, reason, status, started)
+
+
+def _own(found: Record, started: str | None) -> bool:
+    return found.status == "interrupted" and started is not None and found.finished >= started
+
+
+def _write(request: Request, reason: str, status: str, started: str | None) -> Record:
     record = Record(
         run_id=request.spec.run_id,
         status=status,
@@ -34,5 +54,5 @@ def record_lost(
         finished=records.now(),
         study=request.settings.study,
     )
-    records.write(record, folder)
+    records.write(record, run_folder(request))
     return record

@@ -6,7 +6,6 @@ another takes its place.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,6 +16,8 @@ from cogexp.launch.basic import Clock
 from cogexp.launch.execute import run_folder
 from cogexp.launch.lost import record_lost
 from cogexp.launch.schedule import Schedule
+from cogexp.storage.lock import LEASE_SECONDS
+from cogexp.system import interrupts
 from cogexp.terminal import Progress, Silent
 
 Work = Callable[[Request, Progress], object]
@@ -26,13 +27,20 @@ Work = Callable[[Request, Progress], object]
 class Outcome:
     """How a job ended: what it said, and why it left no record of its own ('' when it did).
 
-    died: its worker is gone. out_of_memory: and was killed for its memory.
+    died: its worker is gone. out_of_memory: and was killed for its memory. interrupted: and was asked to end,
+    or its machine was taken away, which says nothing of the job.
     """
 
     lines: tuple[str, ...] = ()
     problem: str = ""
     died: bool = False
     out_of_memory: bool = False
+    interrupted: bool = False
+
+    @property
+    def status(self) -> str:
+        """Of the record of a job that left none."""
+        return "oom" if self.out_of_memory else "interrupted" if self.interrupted else "failed"
 
 
 class Crew(Protocol):
@@ -95,8 +103,7 @@ class Pool:
             if len(self._schedule):
                 self._progress.say(f"no {self._name} is left; {len(self._schedule)} jobs were not run")
         except KeyboardInterrupt:
-            # A second Ctrl-C must not cut the records short.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            interrupts.ignore()  # a second signal must not cut the records short
             for number, started in self._busy.items():
                 self._crew.stop(number)
                 request = self._schedule.lost(number)
@@ -130,8 +137,8 @@ class Pool:
                 self._progress.say(line)
         request = self._schedule.lost(number) if outcome.died else self._schedule.finished(number)
         if outcome.problem:
-            status = "oom" if outcome.out_of_memory else "failed"
-            record_lost(request, outcome.problem, status=status, started=started)
+            wait = 2 * LEASE_SECONDS  # its machine may be another one
+            record_lost(request, outcome.problem, status=outcome.status, started=started, wait=wait)
         self._tell(number, request)
         if outcome.died:
             if len(self._schedule):

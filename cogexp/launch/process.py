@@ -12,6 +12,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 from cogexp.launch.logs import show_log_lines
+from cogexp.system import interrupts
 
 START_SECONDS = 300.0  # importing from a busy disk or a network share takes its time
 
@@ -52,6 +53,11 @@ def how_it_ended(process: BaseProcess) -> str:
         hint = "; SIGKILL is what the kernel sends when memory is short" if name == "SIGKILL" else ""
         return f"killed by {name}{hint}"
     return f"exit status {code}"
+
+
+def was_asked_to_end(process: BaseProcess) -> bool:
+    """Whether a process that is gone ended by a signal that asks for it, not one that a fault sends."""
+    return process.exitcode in [-number for number in interrupts.SIGNALS]
 
 
 def settle_in(folder: str, debug: bool) -> None:

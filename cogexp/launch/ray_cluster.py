@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from cogexp.spec import SpecError
+from cogexp.system import interrupts
 
 PROBE_SECONDS = 5.0
 OBJECT_STORE_BYTES = 80 * 2**20  # only requests and a few words travel through Ray: clips go through the disk
@@ -54,7 +55,8 @@ def connected(options: Options) -> Iterator[Any]:
     joined = ray.is_initialized()
     try:
         if not joined:
-            _connect(ray, options.address)
+            with interrupts.preserved():  # Ray's own handler of SIGTERM would leave without a record
+                _connect(ray, options.address)
         yield ray
     finally:
         if not joined and ray.is_initialized():

@@ -91,7 +91,11 @@ class _Actors:
             del self._workers[number]
             # Ray says so when it kills a worker for memory; the kernel gives no reason for its own kills.
             out = isinstance(error, errors.OutOfMemoryError) or "running low on memory" in str(error)
-            return number, Outcome(problem=f"the worker died: {_reason(error)}", died=True, out_of_memory=out)
+            asked = getattr(error, "preempted", False) or "SIGTERM" in str(error)
+            problem = f"the worker died: {_reason(error)}"
+            return number, Outcome(
+                problem=problem, died=True, out_of_memory=out, interrupted=not out and asked
+            )
 
     def stop(self, number: int) -> None:
         if worker := self._workers.pop(number, None):

@@ -22,7 +22,9 @@ from cogexp.launch.execute import execute, run_folder
 from cogexp.launch.logs import show_log_lines
 from cogexp.launch.lost import record_lost
 from cogexp.spec import SpecError, check_choice, check_range
+from cogexp.storage.lock import LEASE_SECONDS
 from cogexp.store import Keys
+from cogexp.system import interrupts
 from cogexp.terminal import Lines, Progress
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ class Share:
     def __call__(self) -> int:
         """How many runs it did. Those with a record of this sweep are not done again."""
         os.chdir(self._folder)
+        interrupts.install()  # submitit lets a SIGTERM pass, and the SIGKILL after it leaves no record
         show_log_lines(self.requests[0].settings.debug)
         self._started, self._done = time.monotonic(), 0
         if self._too_long is not None:
@@ -144,7 +147,8 @@ def _rest(job: Any, share: Share, cluster: str, progress: Progress) -> list[Requ
     status, reason = _how_it_ended(job, cluster)
     if left[0].spec.run_id in started:
         progress.say(f"job {job.job_id} ended, {reason}: {left[0].spec.run_id} is to be done again")
-        record_lost(left[0], f"the {cluster} job {job.job_id} ended: {reason}", status=status)
+        wait = 2 * LEASE_SECONDS  # a node that died still holds its run's lock for the lease
+        record_lost(left[0], f"the {cluster} job {job.job_id} ended: {reason}", status=status, wait=wait)
         return left[1:]
     if any(request.spec.run_id in started for request in share.requests):
         return left  # it ended between two runs

@@ -26,6 +26,7 @@ from cogexp.launch.process import (
     settle_in,
     threads,
     usable_cores,
+    was_asked_to_end,
 )
 from cogexp.provenance import redact
 from cogexp.spec import SpecError
@@ -143,7 +144,7 @@ class _Processes:
         except (EOFError, OSError):
             problem = f"the worker died: {how_it_ended(process)}"
             self.stop(number)
-            return number, Outcome(problem=problem, died=True)
+            return number, Outcome(problem=problem, died=True, interrupted=was_asked_to_end(process))
 
     def stop(self, number: int) -> None:
         if found := self._processes.pop(number, None):

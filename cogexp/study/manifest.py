@@ -15,6 +15,8 @@ from pathlib import Path
 
 from cogexp.record import Record
 from cogexp.spec import SpecError, digest
+from cogexp.storage.durable import make_folder
+from cogexp.storage.lock import Lock
 from cogexp.whole import write_whole
 
 FOLDER = "studies"
@@ -36,13 +38,15 @@ def file_of(outputs: Path, study: str) -> Path:
 
 
 def write(outputs: Path, manifest: Manifest) -> Manifest:
-    """Add the runs to those that the study has already; what it has then. Atomic."""
-    before = read(outputs, manifest.study)
-    runs = tuple(dict.fromkeys([*(before.runs if before else ()), *manifest.runs]))
-    pick = manifest.pick or (before.pick if before else ())
+    """Add the runs to those that the study has already; what it has then. Atomic, one writer at a time."""
     file = file_of(outputs, manifest.study)
-    text = json.dumps({"study": manifest.study, "runs": runs, "pick": pick}, ensure_ascii=False, indent=1)
-    write_whole(file, text + "\n")
+    make_folder(file.parent)
+    with Lock(file.with_suffix(".lock")):
+        before = read(outputs, manifest.study)
+        runs = tuple(dict.fromkeys([*(before.runs if before else ()), *manifest.runs]))
+        pick = manifest.pick or (before.pick if before else ())
+        plain = {"study": manifest.study, "runs": runs, "pick": pick}
+        write_whole(file, json.dumps(plain, ensure_ascii=False, indent=1) + "\n")
     return Manifest(study=manifest.study, runs=runs, pick=pick)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import quote
 
 from cogexp.record import Record
 from cogexp.spec import SpecError
+from cogexp.storage.durable import replacing
 from cogexp.video import VideoError
 
 EMBED_LIMIT_MB = 300  # a browser's longest string is 512 MiB, and base64 adds a third
@@ -72,12 +74,8 @@ class Media:
 
 def _keep(picture: bytes, file: Path) -> None:
     """Save time for the next report. A folder that takes no files only costs that time again."""
-    staged = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
+    with contextlib.suppress(OSError), replacing(file) as staged:
         staged.write_bytes(picture)
-        staged.replace(file)
-    except OSError:
-        staged.unlink(missing_ok=True)
 
 
 def uri(content: bytes, kind: str) -> str:

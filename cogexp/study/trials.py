@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogexp.spec import SpecError
+from cogexp.study import leases
 from cogexp.study.query import Query
 from cogexp.study.search import Dimension, Value, Verdict
 
@@ -52,7 +51,7 @@ def open_search(
             f"study {name!r} was begun with other words ({begun}), got {asked}; nearest: study={name}-2"
         )
     found.set_user_attr("asked", asked)
-    _take_over(found)
+    leases.take_over(found, storage)
     spaces = [dimension.values for dimension in dimensions]
     size = math.prod(len(values) if values else trials + 1 for values in spaces)
     if size <= trials:
@@ -67,7 +66,7 @@ def _storage(storage: str | Path) -> Any:
     from optuna.storages.journal import JournalFileBackend
 
     if "://" in str(storage):
-        return optuna.storages.get_storage(str(storage))
+        return optuna.storages.get_storage(leases.with_heartbeat(str(storage)))
     Path(storage).parent.mkdir(parents=True, exist_ok=True)
     return optuna.storages.JournalStorage(JournalFileBackend(str(storage)))
 
@@ -84,19 +83,6 @@ def _storage_errors(storage: str | Path) -> tuple[type[Exception], ...]:
     return (*errors, SQLAlchemyError)
 
 
-def _take_over(found: optuna.Study) -> None:
-    """Trials that a process of this machine left when it died are given out again."""
-    import psutil
-    from optuna.trial import TrialState
-
-    for trial in found.get_trials(states=(TrialState.RUNNING,)):
-        host, pid = trial.user_attrs.get("host"), trial.user_attrs.get("pid")
-        if host == socket.gethostname() and not (pid and psutil.pid_exists(pid)):
-            found.tell(trial.number, state=TrialState.FAIL)
-            if trial.params:
-                found.enqueue_trial(trial.params)
-
-
 def finished(found: optuna.Study) -> int:
     """Trials that came to an end of their own: those of a killed process do not count."""
     from optuna.trial import TrialState
@@ -106,27 +92,43 @@ def finished(found: optuna.Study) -> int:
 
 
 def step(
-    found: optuna.Study, dimensions: Sequence[Dimension], evaluate: Callable[[dict[str, Value]], Verdict]
+    found: optuna.Study,
+    dimensions: Sequence[Dimension],
+    evaluate: Callable[[dict[str, Value]], Verdict],
+    storage: str | Path,
 ) -> tuple[dict[str, Value], Verdict]:
-    """One trial: suggest, evaluate, tell. Its runs, reason and constraints are kept with it."""
+    """One trial: suggest, evaluate, tell. Its runs, reason and constraints are kept with it.
+
+    Trials of processes that are gone are given out again first.
+    """
+    from optuna.exceptions import UpdateFinishedTrialError
+
+    with leases.asked(found, storage) as trial:
+        values = {dimension.name: dimension.suggest(trial) for dimension in dimensions}
+        trial.set_user_attr("values", values)
+        verdict = evaluate(values)
+        try:
+            _tell(found, trial, verdict)
+        except UpdateFinishedTrialError:
+            reason = "this machine was away for so long that the trial was given to another process"
+            verdict = Verdict(state="failed", reason=reason)
+    return values, verdict
+
+
+def _tell(found: optuna.Study, trial: optuna.Trial, verdict: Verdict) -> None:
+    """Raises UpdateFinishedTrialError for a trial that another process has ended."""
     from optuna.trial import TrialState
 
-    trial = found.ask()
-    trial.set_user_attr("host", socket.gethostname())
-    trial.set_user_attr("pid", os.getpid())
-    values = {dimension.name: dimension.suggest(trial) for dimension in dimensions}
-    trial.set_user_attr("values", values)
-    verdict = evaluate(values)
     for name, amount in verdict.violations.items():
         trial.set_constraint(name, amount)
     trial.set_user_attr("reason", verdict.reason)
     trial.set_user_attr("ended", True)
     if verdict.state == "done":
         assert verdict.value is not None
-        found.tell(trial, verdict.value)
+        found.tell(trial, verdict.value, skip_if_finished=True)
     else:
-        found.tell(trial, state=TrialState.PRUNED if verdict.state == "pruned" else TrialState.FAIL)
-    return values, verdict
+        state = TrialState.PRUNED if verdict.state == "pruned" else TrialState.FAIL
+        found.tell(trial, state=state, skip_if_finished=True)
 
 
 def best(found: optuna.Study) -> optuna.trial.FrozenTrial | None:

@@ -1,1 +1,1 @@
-"""The ground below everything: what this machine and its network have, and why they refuse."""
+"""The ground: what this machine, its network and its operating system offer and ask."""

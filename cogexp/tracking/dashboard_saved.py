@@ -7,6 +7,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from cogexp.storage.durable import make_folder
+from cogexp.storage.lock import Lock
 from cogexp.whole import write_whole
 
 log = logging.getLogger("cogexp")
@@ -34,8 +36,10 @@ def addresses(folder: Path) -> dict[str, str]:
 
 
 def remember(folder: Path, key: str, url: str) -> None:
-    """Keep the address that something was saved at."""
-    write_whole(folder / FILE, json.dumps({**addresses(folder), key: url}, indent=1))
+    """Keep the address that something was saved at; one writer at a time."""
+    make_folder(folder)
+    with Lock((folder / FILE).with_suffix(".lock")):
+        write_whole(folder / FILE, json.dumps({**addresses(folder), key: url}, indent=1))
 
 
 def onto_saved(fresh: Any, kind: str, url: str | None) -> Any:

@@ -37,7 +37,7 @@ def run(
 ) -> optuna.Study:
     found = open_search("s", dimensions, Query(), storage=storage, asked=asked, trials=trials)
     while finished(found) < trials:
-        step(found, dimensions, evaluate)
+        step(found, dimensions, evaluate, storage)
     return found
 
 
