@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "whole": set(),
     "machine": set(),
     "allocator": set(),
+    "system": set(),
     "nano": {"video", "spec"},
     # second
     "spec": set(),
@@ -27,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "upscale": {"video", "spec"},
     # third
     "checks": {"spec"},
-    "rules": {"spec", "machine", "tiles"},
+    "rules": {"spec", "machine", "system", "tiles"},
     # exact.py traces what runs: it alone imports the engine and the embedded model, when it is called
     "plan": {"spec", "catalog", "machine", "record", "engine", "nano", "rules", "tiles"},
     "choose": {"spec", "catalog", "machine", "plan"},
@@ -119,6 +120,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "run",
         "spec",
         "study",
+        "system",
         "terminal",
         "tracking",
         "video",
@@ -139,6 +141,7 @@ LIGHT = (
     "record",
     "store",
     "machine",
+    "system",
     "terminal",
     "run",
     "launch",
