@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from cogexp import machine, tiles
 from cogexp.spec import OptimizationSpec, RunSpec, SpecError
+from cogexp.system import requirements
 
 PIECEWISE = ("sequential", "group", "group-block", "group-disk")  # weights come layer by layer
 HALF_ONLY = ("cudnn", "flash-attn", "sage")
@@ -112,8 +113,11 @@ def check_together(flags: OptimizationSpec) -> None:
 
 
 def check_here(spec: RunSpec, device: str) -> None:
-    """Raise SpecError for what this machine lacks to run `spec`: a package, a GPU, 16-bit numbers."""
+    """Raise SpecError for what this machine lacks to run `spec`: a package or its version, a GPU, 16 bits."""
     flags = spec.optimization
+    for flag, value in flags.changed().items():
+        if problem := requirements.problem(f"optimization.{flag}={_shown(value)}"):
+            raise SpecError(problem)
     for key in ("quantize", "quantize_text"):
         _check_quantization(key, getattr(flags, key), device)
     _check_attention(flags.attention, spec.model.dtype, device)

@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "whole": {"storage"},
     "machine": set(),
     "allocator": set(),
+    "system": set(),
     "nano": {"video", "spec"},
     "system": {"provenance"},
     # second
@@ -29,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "upscale": {"video", "spec"},
     # third
     "checks": {"spec"},
-    "rules": {"spec", "machine", "tiles"},
+    "rules": {"spec", "machine", "system", "tiles"},
     # exact.py traces what runs: it alone imports the engine and the embedded model, when it is called
     "plan": {"spec", "catalog", "machine", "record", "engine", "nano", "rules", "tiles"},
     "choose": {"spec", "catalog", "machine", "plan"},
@@ -161,6 +162,7 @@ LIGHT = (
     "store",
     "system",
     "machine",
+    "system",
     "terminal",
     "run",
     "launch",
