@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "cogexp"
 MAY_IMPORT: dict[str, set[str]] = {
     # ground
     "catalog": set(),
-    "video": set(),
+    "media": set(),
+    "video": {"media"},
     "sheet": set(),
     "terminal": set(),
     "tiles": set(),
@@ -23,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nano": {"video", "spec"},
     # second
     "spec": set(),
-    "metrics": {"video", "spec", "tiles", "nano"},
+    "metrics": {"media", "video", "spec", "tiles", "nano"},
     "upscale": {"video", "spec"},
     # third
     "checks": {"spec"},
