@@ -114,6 +114,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "engine",
         "inspect",
         "machine",
+        "media",
         "metrics",
         "plan",
         "record",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cogexp.media import container, decord_reader, stills
+from cogexp.media import container, decode, decord_reader, stills
 from cogexp.media.errors import VideoError
 from cogexp.media.identify import head_of
 from cogexp.media.probe import Probe
@@ -47,8 +47,8 @@ class Clip:
         if _animated(self.path):
             yield from stills.frames(self.path)
             return
-        losses, shown = container.Losses(), 0
-        for frame in container.frames(self.path, losses):
+        losses, shown = decode.Losses(), 0
+        for frame in decode.frames(self.path, losses):
             shown += 1
             yield frame
         self.warnings = losses.warnings(self.path, shown)
@@ -61,7 +61,7 @@ def probe(path: str | Path) -> Probe:
     """
     path = Path(path)
     container.check_file(path)
-    return stills.probe(path) if _animated(path) else container.probe(path)
+    return stills.probe(path) if _animated(path) else decode.probe(path)
 
 
 def read(path: str | Path, *, max_frames: int | None = None) -> Video:
