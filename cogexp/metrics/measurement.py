@@ -30,7 +30,9 @@ def tear(clip: EvalClip, context: Context) -> Score:
 
     Lower is better.
     """
-    return Score(value=context.artifacts.score, note=context.artifacts.kind or "")
+    found = context.artifacts
+    notes = [found.kind or "", *(finding.note for _, finding in found.findings.values())]
+    return Score(value=found.score, note="; ".join(filter(None, notes)))
 
 
 METRICS: dict[str, Metric] = {

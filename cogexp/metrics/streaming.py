@@ -138,8 +138,9 @@ def joined(parts: Sequence[Measurement], lengths: Sequence[int]) -> Measurement:
         return found
     worst = worst_of([each for each in detected if each is not None], starts)
     found.scores["tear"] = worst.score
+    seen = dict.fromkeys(each.note for part in detected if part for _, each in part.findings.values())
     found.notes["tear"] = "; ".join(
-        filter(None, (worst.kind, f"the worst of {len(parts)} windows of {lengths[0]} frames"))
+        filter(None, (worst.kind, *seen, f"the worst of {len(parts)} windows of {lengths[0]} frames"))
     )
     order: Mapping[str, float | None] = {name: found.scores[name] for name in parts[0].scores}
     return replace(found, scores=dict(order), artifacts=worst.to_dict(), detected=worst)

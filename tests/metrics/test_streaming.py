@@ -38,7 +38,7 @@ class Pixels:
         return ((first.astype(np.uint16) + second) // 2).astype(np.uint8)
 
     def flow(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        return np.full((*first.shape[:3], 2), 0.5, np.float32)
+        return np.zeros((*first.shape[:3], 2), np.float32)
 
 
 NETWORKS = {kind: Pixels() for kind in ("clip", "lpips", "dino", "interpolator", "raft")}
@@ -46,9 +46,7 @@ NETWORKS = {kind: Pixels() for kind in ("clip", "lpips", "dino", "interpolator",
 
 def small(frames: int) -> np.ndarray:
     """A textured pan of 72 x 128 px, at which it is measured, too."""
-    import cv2
-
-    return np.stack([cv2.resize(f, (128, 72), interpolation=cv2.INTER_AREA) for f in pan(2, frames=frames)])
+    return pan(2, frames=frames, width=128, height=72)
 
 
 def by_windows(frames: np.ndarray, length: int) -> list[EvalClip]:
