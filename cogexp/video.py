@@ -1,18 +1,14 @@
-"""Video files in and out: `read`, `probe`, and a streaming H.264 `Writer`.
+"""Video files in and out: `read` and `probe` (from `cogexp.media`), and a streaming H.264 `Writer`.
 
 Frames are uint8 arrays of shape (t, h, w, 3), RGB, 0..255. Only numpy and the codecs are imported here.
-Reading goes through decord where it has a wheel and through PyAV elsewhere; writing always through PyAV.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import itertools
-import logging
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -20,151 +16,18 @@ from types import TracebackType
 import av
 import numpy as np
 
+from cogexp.media.errors import VideoError, first_line
+from cogexp.media.probe import Probe
+from cogexp.media.reading import Clip, Video, probe, read
 from cogexp.storage.durable import flush_file, staged_name
 
-log = logging.getLogger("cogexp")
+__all__ = ["Clip", "Probe", "Video", "VideoError", "Writer", "probe", "read"]
 
-READ_CHUNK = 16  # frames that decord decodes at once: bounds the second copy it holds
 BT709 = 1  # ITU-T H.273 code of BT.709, the same number for primaries, transfer and matrix
 LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG: luma 16..235, chroma 16..240
 # Above this the slower preset takes three times as long for 0.4 dB (1024x576).
 MEDIUM_MAX_PIXELS = 500_000
 THREADS = 4  # fixed, because x264's output depends on it: the same bytes whatever the number of cores
-
-
-class VideoError(Exception):
-    """A video that cannot be read or written. One line for the user: the file and the reason."""
-
-
-class _DecordError(Exception):
-    """decord found the file, but cannot decode it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Video:
-    """A clip in memory: `frames` uint8 (t, h, w, 3) RGB, `fps` frames per second."""
-
-    frames: np.ndarray
-    fps: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Probe:
-    """What a video file holds, found without decoding: size as displayed (px), frames per second, frames."""
-
-    width: int
-    height: int
-    fps: float
-    frames: int
-
-
-def read(path: str | Path, *, max_frames: int | None = None) -> Video:
-    """The first `max_frames` frames of a file (all of them by default), turned as its rotation tag says.
-
-    Raises VideoError for a file that is missing, empty, damaged or no video. Where decord cannot decode
-    a codec that PyAV can (AV1, for one), PyAV does, and the log says so.
-    """
-    if max_frames is not None and max_frames < 1:
-        raise VideoError(f"cannot read {path}: max_frames must be at least 1, got {max_frames}")
-    found = probe(path)
-    wanted = found.frames if max_frames is None else min(found.frames, max_frames)
-    frames = None
-    if importlib.util.find_spec("decord") is not None:
-        try:
-            frames = _read_decord(Path(path), wanted)
-        except _DecordError as error:
-            log.info("decord cannot decode %s (%s); trying PyAV", path, error)
-    if frames is None:
-        frames = _read_pyav(Path(path), wanted)
-    if len(frames) < wanted:
-        log.warning("%s is cut off: only %d of the %d frames can be decoded", path, len(frames), wanted)
-    return Video(frames=frames, fps=found.fps)
-
-
-def probe(path: str | Path) -> Probe:
-    """Size, rate and number of frames of a file; raises VideoError as `read` does."""
-    path = Path(path)
-    with _opened(path) as container:
-        stream = container.streams.video[0]
-        rate = stream.average_rate or stream.guessed_rate
-        # Matroska and raw streams do not tell their length: count packets, which decodes nothing.
-        frames = stream.frames or sum(packet.size > 0 for packet in container.demux(stream))
-        width, height = stream.width, stream.height
-        if not frames or not rate:
-            raise VideoError(
-                f"cannot read {path}: its video stream holds no {'rate' if frames else 'frames'}"
-            )
-        if _quarter_turns(path) % 2:
-            width, height = height, width
-    return Probe(width=width, height=height, fps=float(rate), frames=frames)
-
-
-def _read_decord(path: Path, wanted: int) -> np.ndarray:
-    """uint8 (t, h, w, 3) through decord; _DecordError where it fails."""
-    import decord
-    from decord._ffi.base import DECORDError, DECORDLimitReachedError
-
-    decord.logging.set_level(decord.logging.QUIET)  # its FFmpeg writes to stderr otherwise
-    try:
-        reader = decord.VideoReader(str(path), ctx=decord.cpu(0))
-        wanted = min(wanted, len(reader))
-        frames = np.empty((wanted, *reader[0].shape), np.uint8)
-        for start in range(0, wanted, READ_CHUNK):
-            stop = min(start + READ_CHUNK, wanted)
-            frames[start:stop] = reader.get_batch(range(start, stop)).asnumpy()
-    except (RuntimeError, DECORDError, DECORDLimitReachedError) as error:
-        raise _DecordError(_first_line(error)) from error
-    return frames
-
-
-def _read_pyav(path: Path, wanted: int) -> np.ndarray:
-    """uint8 (t, h, w, 3) through PyAV; VideoError where it fails."""
-    frames: list[np.ndarray] = []
-    turns = _quarter_turns(path)
-    with _opened(path) as container:
-        container.streams.video[0].thread_type = "AUTO"
-        for frame in container.decode(video=0):
-            frames.append(np.rot90(frame.to_ndarray(format="rgb24"), turns))
-            if len(frames) == wanted:
-                break
-    if not frames:
-        raise VideoError(f"cannot read {path}: none of its frames can be decoded")
-    if len({frame.shape for frame in frames}) > 1:
-        raise VideoError(f"cannot read {path}: the size of its frames changes")
-    return np.stack(frames)
-
-
-def _quarter_turns(path: Path) -> int:
-    """Counter-clockwise quarter turns that the file's display matrix asks for (phones film sideways)."""
-    with _opened(path) as container:
-        # The matrix travels with the decoded frames: looking at the first is the portable way to it.
-        frame = next(container.decode(video=0), None)
-        return round(frame.rotation / 90) if frame is not None else 0
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[av.container.InputContainer]:
-    """The file opened for reading, with at least one video stream; every failure within as a VideoError."""
-    if not path.exists():
-        raise VideoError(f"cannot read {path}: there is no such file")
-    if path.is_dir():
-        raise VideoError(f"cannot read {path}: it is a folder")
-    if path.stat().st_size == 0:
-        raise VideoError(f"cannot read {path}: the file is empty")
-    try:
-        with av.open(str(path), metadata_errors="replace") as container:
-            if not container.streams.video or container.streams.video[0].codec_context is None:
-                raise VideoError(f"cannot read {path}: it has no video stream that can be decoded")
-            yield container
-    except (av.error.InvalidDataError, av.error.EOFError) as error:
-        raise VideoError(f"cannot read {path}: it is not a video, or is damaged or cut off") from error
-    except (OSError, av.error.FFmpegError) as error:
-        reason = getattr(error, "strerror", None) or _first_line(error)
-        raise VideoError(f"cannot read {path}: {reason}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 class Writer:
@@ -242,8 +105,7 @@ class Writer:
             yield
         except (OSError, ValueError, av.error.FFmpegError) as error:
             self._discard()
-            reason = getattr(error, "strerror", None) or _first_line(error)
-            raise VideoError(f"cannot write {self.path}: {reason}") from error
+            raise VideoError(f"cannot write {self.path}: {first_line(error)}") from error
 
     def _discard(self) -> None:
         if self._encoder is not None:

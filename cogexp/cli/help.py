@@ -99,8 +99,11 @@ def _wrapped(head: str, names: list[str], width: int = 100) -> str:
 
 MEASURE = """\
 usage: python -m cogexp measure FILE... [--prompt TEXT] [--json] [metrics=fast|default|all] [device=cuda]
+       python -m cogexp measure FOLDER [...]        python -m cogexp measure [...] -- -NAME-WITH-A-DASH.mp4
 
-Metrics of any video that decord or PyAV can read, at the evaluation height, so that sizes can be compared.
+Metrics of any video that FFmpeg can read, and of animated GIF, WebP, AVIF and PNG, at the evaluation height,
+so that sizes can be compared. A folder stands for the clips in it; after -- every word is a file.
+Clips of any length are measured in bounded memory, by windows; see docs/metrics.md.
 --prompt TEXT  what the video should show; without it clip_score is skipped
 --json         a list of objects on stdout, nothing else
 What lacks its weights is skipped with the reason; get them with: python -m cogexp fetch metrics=default

@@ -81,24 +81,61 @@ class EvalClipBuilder:
             self._size = (height, width)
         if self._size != (height, width):
             raise ValueError(f"expected {self._size[1]}x{self._size[0]} as before, got {width}x{height}")
-        block = max(1, height // self.height)
         for frame in chunk:
-            detail = _resize(frame, height // block, width // block, crop=block)
-            self._detail.append(detail)
-            if detail.shape[0] == self.height:
-                self._frames.append(detail)
-            else:
-                self._frames.append(_resize(frame, self.height, max(1, round(width * self.height / height))))
+            self.add_reduced(reduce_frame(frame, self.height), (width, height))
+
+    def add_reduced(self, reduced: Reduced, size: tuple[int, int]) -> None:
+        """Take one frame that `reduce_frame` made of a source of this (width, height)."""
+        self._size = (size[1], size[0])
+        self._detail.append(reduced.detail)
+        self._frames.append(reduced.detail if reduced.frame is None else reduced.frame)
+
+    def __len__(self) -> int:
+        return len(self._detail)
 
     def finish(self) -> EvalClip:
-        """The clip collected so far. Raises ValueError when there was no frame."""
-        if self._size is None:
+        """The clip collected so far; the builder is empty then. Raises ValueError when there was no frame."""
+        if self._size is None or not self._detail:
             raise ValueError("expected at least one frame, got none")
-        detail = np.stack(self._detail)
         same = self._frames[0] is self._detail[0]
-        frames = detail if same else np.stack(self._frames)
+        if same:
+            self._frames.clear()
+        detail = _stacked(self._detail)
+        frames = detail if same else _stacked(self._frames)
         height, width = self._size
         return EvalClip(frames=frames, detail=detail, width=width, height=height, fps=float(self.fps))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reduced:
+    """One frame as an EvalClip holds it: `detail`, and `frame` or None where both are the same."""
+
+    detail: Frames
+    frame: Frames | None
+
+    @property
+    def nbytes(self) -> int:
+        return self.detail.nbytes + (0 if self.frame is None else self.frame.nbytes)
+
+
+def reduce_frame(frame: Frames, height: int = DEFAULT_HEIGHT) -> Reduced:
+    """(H, W, 3) uint8 -> what the metrics and the detectors look at, for this evaluation height."""
+    rows, columns = frame.shape[:2]
+    block = max(1, rows // height)
+    detail = _resize(frame, rows // block, columns // block, crop=block)
+    if detail.shape[0] == height:
+        return Reduced(detail=detail, frame=None)
+    return Reduced(detail=detail, frame=_resize(frame, height, max(1, round(columns * height / rows))))
+
+
+def _stacked(frames: list[Frames]) -> Frames:
+    """np.stack, each frame freed as soon as it is copied: a clip is never held twice."""
+    stacked = np.empty((len(frames), *frames[0].shape), np.uint8)
+    for index in range(len(frames)):
+        stacked[index] = frames[index]
+        frames[index] = stacked[index]
+    frames.clear()
+    return stacked
 
 
 def to_gray(frames: Frames) -> NDArray[np.uint8]:

@@ -52,15 +52,18 @@ class DinoNetwork:
         return np.asarray(tokens[:, 0].float().cpu().numpy(), dtype=np.float32)
 
 
-def vbench_consistency(features: NDArray[np.float32]) -> NDArray[np.float64]:
+def vbench_consistency(
+    features: NDArray[np.float32], opening: NDArray[np.float32] | None = None
+) -> NDArray[np.float64]:
     """(t, d) unit vectors -> (t-1,): half the cosine to the previous frame plus half that to the first,
-    each >= 0.
+    each >= 0. `opening` (d,): the first frame's where the features are those of a later window.
 
     Source: VBench (Huang et al. 2024), subject_consistency.py and background_consistency.py.
     """
     wide = features.astype(np.float64)
     previous = np.maximum((wide[1:] * wide[:-1]).sum(1), 0.0)
-    first = np.maximum(wide[1:] @ wide[0], 0.0)
+    begun = wide[0] if opening is None else opening.astype(np.float64)
+    first = np.maximum(wide[1:] @ begun, 0.0)
     return np.asarray((previous + first) / 2)
 
 
@@ -71,13 +74,16 @@ def subject_consistency(clip: EvalClip, context: Context) -> Score:
         network.embed_images(clip.frames[i : i + context.batch])
         for i in range(0, len(clip.frames), context.batch)
     ]
-    return from_values(vbench_consistency(unit(np.concatenate(parts))), note=network.name)
+    features = unit(np.concatenate(parts))
+    first = context.first_features.setdefault("dino", features[0])
+    return from_values(vbench_consistency(features, first), note=network.name)
 
 
 def background_consistency(clip: EvalClip, context: Context) -> Score:
     """`vbench_consistency` of CLIP image features. 0..1, 1 for a still clip, higher is better."""
     network: ClipNetwork = context.network("clip", context.clip_model)
-    return from_values(vbench_consistency(context.clip_embeddings), note=network.name)
+    first = context.first_features.setdefault("clip", context.clip_embeddings[0])
+    return from_values(vbench_consistency(context.clip_embeddings, first), note=network.name)
 
 
 def clip_iqa(clip: EvalClip, context: Context) -> Score:

@@ -67,12 +67,13 @@ def warp_error_raft(clip: EvalClip, context: Context) -> Score:
     """The warping error of motion.py with RAFT's flow. >= 0 levels, lower is better."""
     network: FlowNetwork = context.network("raft", "raft_large")
     frames = clip.frames
-    pairs = range(len(frames) - 1)  # one pair at a time: RAFT's cost volume is large
-    forward = [network.flow(frames[i : i + 1], frames[i + 1 : i + 2])[0] for i in pairs]
-    backward = [network.flow(frames[i + 1 : i + 2], frames[i : i + 1])[0] for i in pairs]
-    flow = Flow(forward=np.stack(forward), backward=np.stack(backward))
+    errors = []
+    for i in range(len(frames) - 1):  # one pair at a time: RAFT's cost volume is large
+        first, second = frames[i : i + 1], frames[i + 1 : i + 2]
+        flow = Flow(forward=network.flow(first, second), backward=network.flow(second, first))
+        errors.append(warp_errors(frames[i : i + 2], flow))
     reason = "no pair of frames shows the same scene"
-    return from_values(warp_errors(frames, flow), note=f"flow: {network.name}", reason=reason)
+    return from_values(np.concatenate(errors), note=f"flow: {network.name}", reason=reason)
 
 
 def motion_smoothness(clip: EvalClip, context: Context) -> Score:
@@ -85,6 +86,11 @@ def motion_smoothness(clip: EvalClip, context: Context) -> Score:
         return Score(value=None, reason="needs three frames")
     network: Interpolator = context.network("interpolator", "AMT-S")
     real = clip.frames[1:-1:2]
-    made = network.between(clip.frames[:-2:2], clip.frames[2::2])
-    difference = np.abs(made.astype(np.float32) - real.astype(np.float32)).mean((1, 2, 3))
+    before, after = clip.frames[:-2:2], clip.frames[2::2]
+    parts = []
+    for start in range(0, len(real), context.batch):
+        part = slice(start, start + context.batch)
+        made = network.between(before[part], after[part]).astype(np.float32)
+        parts.append(np.abs(made - real[part].astype(np.float32)).mean((1, 2, 3)))
+    difference = np.concatenate(parts)
     return from_values((255.0 - difference.astype(np.float64)) / 255.0, note=network.name)

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cogexp.metrics import clip as clip_metrics
 from cogexp.metrics import consistency, flow_networks, motion, perceptual
 from cogexp.metrics.clip_frames import DEFAULT_HEIGHT, EvalClip, Frames
@@ -27,7 +30,9 @@ def tear(clip: EvalClip, context: Context) -> Score:
 
     Lower is better.
     """
-    return Score(value=context.artifacts.score, note=context.artifacts.kind or "")
+    found = context.artifacts
+    notes = [found.kind or "", *(finding.note for _, finding in found.findings.values())]
+    return Score(value=found.score, note="; ".join(filter(None, notes)))
 
 
 METRICS: dict[str, Metric] = {
@@ -157,13 +162,15 @@ def measure(
     networks: Mapping[str, Any] | None = None,
     tiles: Tiles | None = None,
     progress: Progress | None = None,
+    first_features: dict[str, NDArray[np.float32]] | None = None,
 ) -> Measurement:
     """Measure a clip: (t, h, w, 3) uint8 RGB, or an EvalClip collected from a stream (then fps, height are
     its own).
 
     `networks` plugs own networks in by kind: {"clip": a ClipNetwork, "lpips": a PerceptualNetwork}. Weights
     are only ever read from this machine: what is not there is skipped with the reason. `tiles`: where the
-    VAE's tiles meet in this clip, when that is known. Raises SpecError on an unknown name.
+    VAE's tiles meet in this clip, when that is known. `first_features`: see Context; for a window of a longer
+    clip. Raises SpecError on an unknown name.
     """
     wanted = resolve_names(names)
     clip = frames if isinstance(frames, EvalClip) else EvalClip.collect([frames], fps, height)
@@ -175,6 +182,7 @@ def measure(
         batch=batch,
         networks=networks or {},
         tiles=tiles,
+        first_features={} if first_features is None else first_features,
     )
     found = Measurement()
     for done, name in enumerate(wanted):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cogexp.metrics.clip_frames import EvalClip, Frames
+from cogexp.metrics.clip_frames import EvalClip, Frames, to_gray
 from cogexp.metrics.score import Context, Score, from_values
 from cogexp.metrics.threads import side_by_side
 
 FLOW_NOTE = "flow: dis"
 REFERENCE_PX = (512, 288)  # width, height of the frame in which motion is told
 SMOOTHING = 1 / 288  # of the height: detail finer than this depends on the resizing, not on the motion
+PAIRS = 32  # of frames whose flow is held at once
 MIN_VISIBLE = 0.1  # below this share of visible pixels (a cut) a pair has no warp error
 
 
@@ -92,6 +94,36 @@ def warp_errors(frames: Frames, flow: Flow) -> NDArray[np.float64]:
     return np.array(side_by_side(error, range(len(frames) - 1)))
 
 
+def blocks(frames: int, pairs: int = PAIRS) -> Iterator[slice]:
+    """The frames of at most `pairs` adjacent pairs at a time; each pair comes once."""
+    for start in range(0, frames - 1, pairs):
+        yield slice(start, min(start + pairs, frames - 1) + 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionCurves:
+    """What is kept of a clip's optical flow, a value a pair: the flow itself takes 2.4 MB a pair.
+
+    warp_error: see `warp_errors`. length_px: mean length, each axis scaled to REFERENCE_PX.
+    """
+
+    warp_error: NDArray[np.float64]
+    length_px: NDArray[np.float64]
+
+
+def motion_curves(frames: Frames) -> MotionCurves:
+    """DIS flow of adjacent frames (t, h, w, 3), a few pairs at a time."""
+    h, w = frames.shape[1:3]
+    scale = np.array([REFERENCE_PX[0] / w, REFERENCE_PX[1] / h], np.float32)
+    errors, lengths = [], []
+    for part in blocks(len(frames)):
+        flow = adjacent_flow(to_gray(frames[part]))
+        errors.append(warp_errors(frames[part], flow))
+        # np.hypot takes three times as long
+        lengths.append(np.sqrt(_squared(flow.forward * scale)).mean((1, 2)))
+    return MotionCurves(warp_error=np.concatenate(errors), length_px=np.concatenate(lengths))
+
+
 def temporal_flickering(clip: EvalClip, context: Context) -> Score:
     """VBench's temporal flickering: (255 - mean |I_{t+1} - I_t|) / 255. 0..1, 1 for a still clip, higher is
     better.
@@ -111,7 +143,7 @@ def warp_error(clip: EvalClip, context: Context) -> Score:
     2018).
     """
     return from_values(
-        warp_errors(clip.frames, context.flow),
+        context.motion.warp_error,
         note=FLOW_NOTE,
         reason="no pair of frames shows the same scene",
     )
@@ -122,7 +154,4 @@ def motion_px(clip: EvalClip, context: Context) -> Score:
 
     Each axis is scaled by its own length: the width of the frame counts 512, its height 288.
     """
-    h, w = clip.frames.shape[1:3]
-    scale = np.array([REFERENCE_PX[0] / w, REFERENCE_PX[1] / h], np.float32)
-    length = np.sqrt(_squared(context.flow.forward * scale))  # np.hypot takes three times as long
-    return from_values(length.mean((1, 2)), note=FLOW_NOTE)
+    return from_values(context.motion.length_px, note=FLOW_NOTE)

@@ -15,7 +15,7 @@ from cogexp.metrics.clip_frames import EvalClip
 
 if TYPE_CHECKING:
     from cogexp.metrics.artifacts.detect import Artifacts, Tiles
-    from cogexp.metrics.motion import Flow
+    from cogexp.metrics.motion import MotionCurves
 
 FETCH_HINT = "python -m cogexp fetch metrics=default"
 NEEDS_TWO = "needs two frames"
@@ -93,7 +93,8 @@ class FunctionMetric:
 class Context:
     """What the metrics of one clip share, each computed once and at first use.
 
-    Embeddings, optical flow, detectors.
+    Embeddings, optical flow, detectors. first_features: by network, those of the clip's very first frame,
+    kept while the windows of a long clip pass.
     """
 
     clip: EvalClip
@@ -103,6 +104,7 @@ class Context:
     batch: int = 16
     networks: Mapping[str, Any] = field(default_factory=dict)
     tiles: Tiles | None = None
+    first_features: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def network(self, kind: str, name: str) -> Any:
         """The plugged network of this kind, else the one on this machine. Raises MissingWeights."""
@@ -120,11 +122,11 @@ class Context:
         return embed_frames(self.network("clip", self.clip_model), self.clip.frames, self.batch)
 
     @cached_property
-    def flow(self) -> Flow:
-        """Optical flow of adjacent frames, forward and backward."""
-        from cogexp.metrics.motion import adjacent_flow
+    def motion(self) -> MotionCurves:
+        """What the optical flow of adjacent frames says."""
+        from cogexp.metrics.motion import motion_curves
 
-        return adjacent_flow(self.clip.gray)
+        return motion_curves(self.clip.frames)
 
     @cached_property
     def artifacts(self) -> Artifacts:

@@ -42,6 +42,21 @@ def test_a_film_with_a_cut_that_freezes_is_still_frozen():
     assert raw(faults.freeze(film, 7, 3)) > FREEZE.certain
 
 
+@pytest.mark.parametrize(("interval", "phase"), [(5, 0), (5, 3), (6, 2)])
+def test_a_converted_rate_is_named_and_is_no_freeze(interval, phase):
+    film = pan(3, 40, width=256)
+    order = np.cumsum([0, *(i % interval != phase for i in range(39))])
+    converted = film[order]
+    found = find_freeze(Evidence(frames=converted))
+    assert found.raw < FREEZE.suspect
+    assert f"every {interval}th frame repeats" in found.note
+    frozen = converted.copy()
+    at = phase + 2 * interval + 3  # not on the cadence
+    frozen[at] = frozen[at - 1]
+    assert find_freeze(Evidence(frames=frozen)).raw > FREEZE.certain
+    assert find_freeze(Evidence(frames=film)).note == ""
+
+
 def test_runs_and_shifts():
     assert lengths(np.array([True, True, False, True])).tolist() == [2, 2, 1, 1]
     before, after = (

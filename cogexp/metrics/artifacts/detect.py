@@ -89,7 +89,8 @@ class Artifacts:
     def _detector(self, name: str) -> dict[str, Any]:
         score, finding = self.findings[name]
         rows = scaled(finding.rows, self.row_factor) if level_of(score) != "none" else None
-        return {"score": round(score, 4), "level": level_of(score), "rows": list(rows) if rows else None}
+        place = {"score": round(score, 4), "level": level_of(score), "rows": list(rows) if rows else None}
+        return place | ({"note": finding.note} if finding.note else {})
 
 
 def detect(clip: EvalClip, names: Iterable[str] | None = None, tiles: Tiles | None = None) -> Artifacts:

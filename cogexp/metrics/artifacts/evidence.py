@@ -70,7 +70,7 @@ class Evidence:
 class Finding:
     """What one detector says. `raw` is its own unit; rows, columns (first, last) and frames locate the fault.
 
-    profile: (h,) evidence by row for the picture, or () where rows mean nothing.
+    profile: (h,) evidence by row for the picture, or () where rows mean nothing. note: what else was seen.
     """
 
     raw: float
@@ -78,6 +78,7 @@ class Finding:
     columns: tuple[int, int] | None = None
     frames: tuple[int, ...] = ()
     profile: tuple[float, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

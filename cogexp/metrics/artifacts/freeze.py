@@ -5,6 +5,9 @@ Idea: the difference to the frame before falls far below what is usual in this v
 A slide show repeats frames as well, but nothing moves in it: it holds a picture for several frames and then
 shows another one. Motion goes on for several frames, or changes the picture no more than a shift by half a
 cell of a coarse grid does; changes that do neither, in a clip that holds its frames, count little.
+
+A film converted to more frames a second repeats one at regular intervals (24 to 30 fps: every fifth). Such a
+cadence is named and is no freeze; a repeat that is not part of it still is one.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ REPEATED = 0.1  # share of a large change of the clip (its 90th percentile) that
 HOLD = 2  # repeats in a row: a frame that stays
 GOES_ON = 3  # changes in a row: motion
 GRID = (64, 36)  # columns, rows of the coarse grid
+# Intervals at which conversions of standard rates repeat a frame: 24 to 30 fps, 25 to 30, 24 to 25. A cadence
+# has at the least so many repeats, and this share of those that the interval asks for.
+CADENCES, CADENCE_REPEATS, CADENCE_SHARE = (5, 6, 25), 4, 0.8
 SHIFT, SLIDE_COUNTS = 0.5, 0.02  # cells of that grid; the weight of a change that is none of these
 
 
@@ -33,9 +39,29 @@ def find_freeze(evidence: Evidence) -> Finding:
     differences = adjacent_differences(luma)
     usual = float(np.percentile(differences * motion_weights(differences, luma), 75))
     gains = np.log((usual + FLOOR) / (differences + FLOOR))
+    interval, on_it = cadence(differences)
+    note = f"every {interval}th frame repeats the one before it, as after a conversion of its rate"
+    gains[on_it] = 0.0
     raw = float(gains.max())
     frames = tuple(int(i) + 1 for i in np.flatnonzero(gains > 0.7 * raw)) if raw > 0 else ()
-    return Finding(raw=raw, rows=(0, luma.shape[1] - 1), frames=frames)
+    rows = (0, luma.shape[1] - 1)
+    return Finding(raw=raw, rows=rows, frames=frames, note=note if interval else "")
+
+
+def cadence(differences: NDArray[np.float64]) -> tuple[int, NDArray[np.bool_]]:
+    """The interval at which frames repeat all through the clip, and which of the (t-1,) changes are repeats
+    on it; (0, none) without a cadence."""
+    repeated = differences < REPEATED * np.percentile(differences, 90)
+    places = np.arange(len(differences))
+    for interval in CADENCES:
+        for phase in range(interval):
+            on_it = places % interval == phase
+            hits = int(repeated[on_it].sum())
+            if hits < CADENCE_REPEATS or hits < CADENCE_SHARE * on_it.sum():
+                continue
+            if hits >= CADENCE_SHARE * repeated.sum():
+                return interval, on_it & repeated
+    return 0, np.zeros(len(differences), bool)
 
 
 def adjacent_differences(luma: NDArray[np.uint8]) -> NDArray[np.float64]:

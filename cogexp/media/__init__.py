@@ -1,0 +1,1 @@
+"""Clips that people and models made, as their files present them: what is in a file, and its frames."""
