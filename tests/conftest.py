@@ -5,6 +5,7 @@ Nor does what a developer's shell, terminal or git hook has in its environment.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -38,6 +39,12 @@ def pytest_configure(config: pytest.Config) -> None:
     asked = config.option.markexpr
     if asked and ("gpu" not in asked or "not gpu" in asked):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def pytest_collection_finish() -> None:
+    """What the test files imported is there to stay: no search for garbage looks through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

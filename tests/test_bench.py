@@ -45,7 +45,7 @@ def test_settings_become_rows_with_what_took_hold(tmp_path: Path, capsys: pytest
         assert one["planned"].keys() == {"host"}
         assert one["plan_error"] == pytest.approx(one["planned"]["host"] / one["peak_gib"] - 1)
         folder = tmp_path / "bench" / one["bench_id"]
-        assert json.loads((folder / "bench.json").read_text()) == one
+        assert json.loads((folder / "bench.json").read_text("utf-8")) == one
     assert plain["step"] == pytest.approx(plain["step_seconds"][1])
     assert cached["step"] == pytest.approx(sum(cached["step_seconds"][1:]) / 5)
     assert "attention layers" in cached["resolved"]["optimization.cache"]

@@ -137,7 +137,7 @@ def test_a_study_has_one_table_with_its_clips(logged: dict[str, Any]) -> None:
     assert (opened["run_group"], opened["job_type"]) == ("sizes", "study")
     shown = run["summary"][TABLE_KEY]
     assert (shown["_type"], shown["nrows"]) == ("table-file", 2)
-    table = json.loads((tracked.folder / "files" / shown["path"]).read_text())
+    table = json.loads((tracked.folder / "files" / shown["path"]).read_text("utf-8"))
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
     assert [(row["width"], row["upscaler"], row["delivered/clip_score"]) for row in rows] == [
         (512, "esrgan", 27.5), (256, "esrgan", 27.5)

@@ -72,7 +72,9 @@ def test_the_file_has_the_keys_of_the_contract(tmp_path: Path) -> None:
     text = write(example(), tmp_path).read_text(encoding="utf-8")
     assert set(json.loads(text)) == CONTRACT
     assert "늑대" in text, "text stays readable"
-    assert json.loads((tmp_path / "per_frame.json").read_text()) == {"native/warp_error": [0.1, None, 0.3]}
+    assert json.loads((tmp_path / "per_frame.json").read_text("utf-8")) == {
+        "native/warp_error": [0.1, None, 0.3]
+    }
 
 
 def test_numbers_of_other_libraries_become_plain_ones() -> None:
@@ -96,7 +98,7 @@ def test_a_number_that_is_not_finite_becomes_null_with_a_reason(tmp_path: Path, 
         per_frame={"native/warp_error": [1.0, value]},
     )
     write(record, tmp_path)
-    kept = json.loads((tmp_path / "record.json").read_text())
+    kept = json.loads((tmp_path / "record.json").read_text("utf-8"))
     assert kept["scores"] == {"native/clip_score": None}
     assert kept["artifacts"] == {"native": {"score": None}}
     assert set(kept["skipped"]) == {

@@ -27,7 +27,7 @@ def test_a_run_leaves_what_the_plan_promises(bench: Bench) -> None:
     assert bench.run("upscaler=lanczos", "upscaler.scale=2") == 0
     record = bench.one()
     folder = bench.folder(record)
-    plain = json.loads((folder / "record.json").read_text())
+    plain = json.loads((folder / "record.json").read_text("utf-8"))
     assert set(plain) >= RECORD_KEYS
     assert plain["status"] == "ok"
     assert plain["error"] is None

@@ -111,7 +111,7 @@ def test_a_study_on_two_ray_workers(tmp_path: Path) -> None:
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    made = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/record.json")]
+    made = [json.loads(path.read_text("utf-8")) for path in tmp_path.glob("runs/*/record.json")]
     assert [record["status"] for record in made] == ["ok"] * 8
     assert sum(not record["stages"]["denoise"]["cached"] for record in made) == 4, (
         "no latents were made twice"

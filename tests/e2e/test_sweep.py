@@ -175,4 +175,4 @@ def test_a_killed_sweep_redoes_at_most_the_run_under_way(bench: Bench) -> None:
         assert path.stat().st_mtime_ns == written
     assert len(list(bench.outputs.glob("runs/*/record.json"))) == 6
     for path in bench.outputs.glob("runs/*/record.json"):
-        assert json.loads(path.read_text())["status"] == "ok"
+        assert json.loads(path.read_text("utf-8"))["status"] == "ok"

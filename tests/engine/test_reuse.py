@@ -109,7 +109,7 @@ def test_magcache_is_calibrated_once_and_kept(tmp_path: Path, encoded: list[str]
     assert "attention layers skipped" in first.resolved["optimization.cache"]
     files = list((tmp_path / "store" / "magcache").glob("*.json"))
     assert len(files) == 1
-    kept = json.loads(files[0].read_text())
+    kept = json.loads(files[0].read_text("utf-8"))
     assert (kept["model"], kept["size"], len(kept["ratios"])) == ("nano", "64x64x9", STEPS)
     assert encoded == ["a fox", "", magcache.CALIBRATION_TEXT]
     second = run(job(1), tmp_path, device="cpu")

@@ -29,7 +29,7 @@ def test_shipped_weights_make_a_clip(trained):
     shipped = trained / "shipped"
     assert weights.trained(shipped)
     loaded = weights.components(folder=shipped)
-    scale = json.loads((trained / "vae" / "scaling.json").read_text())["scaling_factor"]
+    scale = json.loads((trained / "vae" / "scaling.json").read_text("utf-8"))["scaling_factor"]
     assert loaded["vae"].config.scaling_factor == scale > 0
     modules = {name: loaded[name] for name in weights.PARTS}
     clips = adherence.generate(
@@ -52,7 +52,7 @@ def test_the_whole_is_small_enough(trained):
 
 
 def test_the_card_says_what_is_short(trained):
-    text = (trained / "shipped" / "README.md").read_text()
+    text = (trained / "shipped" / "README.md").read_text("utf-8")
     assert "| VAE: PSNR (dB), held-out 512x288x9 clips |" in text
     assert "| 27 | short |" in text
     assert "| Generated: place | not measured | 0.9 | |" in text
@@ -67,7 +67,7 @@ def test_parts_are_shipped_one_by_one(trained, tmp_path):
     shutil.copytree(trained / "vae", some / "vae")
     ship(some, tmp_path / "shipped")
     assert [path.name for path in (tmp_path / "shipped").glob("*.safetensors")] == ["vae.safetensors"]
-    text = (tmp_path / "shipped" / "README.md").read_text()
+    text = (tmp_path / "shipped" / "README.md").read_text("utf-8")
     assert "| denoiser and text encoder | not trained yet | 0 | 0 | |" in text
     assert "`python -m cogexp.nano.train dit --from shipped`" in text
     assert weights.trained_parts(tmp_path / "shipped") == ("vae",)
@@ -100,7 +100,7 @@ def test_training_begins_from_shipped_weights(trained, tmp_path, monkeypatch, ca
     progress = checkpoint.load_progress(tmp_path / "vae")
     assert (progress.first_step, progress.step) == (4, 3)
     ship(tmp_path, tmp_path / "again")
-    text = (tmp_path / "again" / "README.md").read_text()
+    text = (tmp_path / "again" / "README.md").read_text("utf-8")
     assert "| VAE | all pieces | 7 |" in text
     assert "| denoiser and text encoder | all pieces | 6 |" in text
 
@@ -142,7 +142,7 @@ def test_compact_copies_begin_another_training(trained, tmp_path):
     there.mkdir()
     more = ["--steps", "clip=5", "--resume-from", str(compact)]
     assert main(["clip", *common, "--folder", str(there), *more]) == 0
-    assert json.loads((there / "clip" / "progress.json").read_text())["step"] == 5
+    assert json.loads((there / "clip" / "progress.json").read_text("utf-8"))["step"] == 5
 
 
 def test_adherence_of_a_perfect_reader_is_one(monkeypatch):

@@ -101,7 +101,7 @@ def test_a_trial_of_a_killed_process_is_given_out_again(tmp_path: Path) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
     found = run(storage, 3)
     assert [trial.state.name for trial in found.trials] == ["FAIL", *["COMPLETE"] * 3]
-    assert repr(found.trials[1].user_attrs["values"]) == told.read_text()
+    assert repr(found.trials[1].user_attrs["values"]) == told.read_text("utf-8")
 
 
 def test_judging_takes_means_and_measures_how_far_a_limit_is_broken() -> None:
