@@ -10,6 +10,7 @@ from importlib import import_module
 
 from cogexp.machine import before_torch
 from cogexp.spec import SpecError
+from cogexp.system.network import Unavailable
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -21,6 +22,9 @@ def main(argv: list[str] | None = None) -> int:
     except SpecError as error:
         print(f"cogexp: {error}", file=sys.stderr)
         return 2
+    except Unavailable as error:
+        print(f"cogexp: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 

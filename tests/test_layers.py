@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {"spec", "tiles"},
     "engine": {"allocator", "spec", "catalog", "video", "nano", "system", "tiles", "whole"},
     # fourth
-    "tracking": {"provenance", "record", "whole"},
+    "tracking": {"provenance", "record", "system", "whole"},
     # order.py and forecast.py say what a study will compute and how long that takes
     "study": {"record", "sheet", "spec", "store", "plan", "catalog", "machine", "video", "whole"},
     "attempt": {"provenance", "record", "spec", "engine", "tracking"},
@@ -126,7 +126,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tracking",
         "video",
     },
-    "__main__": {"cli", "machine", "spec"},
+    "__main__": {"cli", "machine", "spec", "system"},
     "__init__": {"build", "run", "spec", "record"},
 }
 
