@@ -11,6 +11,7 @@ from importlib import import_module
 from cogexp.machine import before_torch
 from cogexp.spec import SpecError
 from cogexp.system import interrupts
+from cogexp.system.network import Unavailable
 from cogexp.terminal import show_any_text
 
 
@@ -24,6 +25,9 @@ def main(argv: list[str] | None = None) -> int:
     except SpecError as error:
         print(f"cogexp: {error}", file=sys.stderr)
         return 2
+    except Unavailable as error:
+        print(f"cogexp: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return interrupts.EXIT_CODE
 

@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "record": {"provenance", "spec", "storage"},
     "store": {"spec", "tiles"},
     "engine": {"allocator", "catalog", "nano", "spec", "system", "tiles", "video", "whole"},
-    "tracking": {"provenance", "record", "storage", "whole"},
+    "tracking": {"provenance", "record", "storage", "system", "whole"},
     "study": {"catalog", "machine", "plan", "record", "sheet", "spec", "storage", "store", "video", "whole"},
     "attempt": {"engine", "provenance", "record", "spec", "storage", "system", "tracking"},
     "stages": {

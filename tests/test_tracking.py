@@ -22,7 +22,8 @@ from PIL import Image
 from cogexp.record import Record, read, write
 from cogexp.spec import ModelSpec, PromptSpec, ResolutionSpec, RunSpec, SamplerSpec, UpscalerSpec
 from cogexp.tracking import NullTracker, WandbTracker, make_tracker, payload
-from cogexp.tracking.online import is_reachable, prepare_environment, why_offline
+from cogexp.tracking.online import is_reachable, prepare_environment, why_offline, why_unreachable
+from tests.system.hub_server import serving
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[1]
@@ -569,21 +570,43 @@ def test_a_wandb_that_would_ask_is_not_used_online() -> None:
     assert "pip install -U wandb" in reason
 
 
-def test_reachability_is_about_the_port_unless_a_proxy_stands_between(
+PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy")
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_reachability_is_about_the_port_or_asked_of_the_proxy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    with socket.socket() as server:
+    with socket.socket() as server, serving({"index.html": b"x"}) as proxy:
         server.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         assert not is_reachable(url)
-        monkeypatch.setenv("http_proxy", "http://proxy.invalid:3128")
+        monkeypatch.setenv("http_proxy", proxy.url)
+        assert is_reachable(url), "the proxy answers for it"
+        monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
         assert is_reachable(url), "only the proxy knows"
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         assert not is_reachable(url)
         server.listen()
         assert is_reachable(url, seconds=PATIENCE)
+
+
+@pytest.mark.usefixtures("no_proxy")
+@pytest.mark.parametrize("url", ["http://wandb.invalid", "https://wandb.invalid"])
+def test_a_proxy_that_wants_a_login_is_named(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    with serving({}) as proxy:
+        proxy.status = 407
+        monkeypatch.setenv(f"{url.partition(':')[0]}_proxy", proxy.url)
+        assert "(407)" in (why_unreachable(url) or "")
+        proxy.mend()
+        proxy.hangs = True
+        assert why_unreachable(url, seconds=0.3) is not None
 
 
 def test_a_name_server_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

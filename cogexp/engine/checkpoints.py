@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cogexp.spec import ModelSpec
 from cogexp.system import hub
-from cogexp.system.network import NetworkError
+from cogexp.system.network import NetworkError, Unavailable
 
 log = logging.getLogger("cogexp")
 
@@ -22,7 +22,7 @@ AGAIN_SECONDS = 60.0  # a checkpoint that could not be had is not asked for agai
 _REFUSED: dict[tuple[str | None, str | None], tuple[float, str]] = {}
 
 
-class MissingCheckpoint(RuntimeError):
+class MissingCheckpoint(Unavailable):
     """The checkpoint is not on this machine and cannot be had; the message says what helps."""
 
 

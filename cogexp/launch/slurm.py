@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Work = Callable[[Request, Progress], object]
 CLUSTERS = ("slurm", "local", "debug")
 POLL_SECONDS = 2.0
+MOST_IN_VAIN = 3
 REQUEUES = 1000  # a share longer than a job's time limit goes on in as many jobs as it takes
 
 
@@ -65,8 +66,7 @@ class Share:
         self._folder = os.getcwd()
         # Records of an earlier start, known by their stamp: two machines' clocks need not agree.
         self._before = [records.stamp(run_folder(request)) for request in self.requests]
-        self._under_way: Request | None = None
-        self._too_long: Request | None = None
+        self._in_vain = 0  # jobs in a row that ended without a finished run
         self._started, self._done = 0.0, 0
 
     def __call__(self) -> int:
@@ -75,12 +75,12 @@ class Share:
         interrupts.install()  # submitit lets a SIGTERM pass, and the SIGKILL after it leaves no record
         show_log_lines(self.requests[0].settings.debug)
         self._started, self._done = time.monotonic(), 0
-        if self._too_long is not None:
-            reason = f"it takes longer than a job may: hydra.launcher.timeout_min={self._minutes:g}"
-            record_lost(self._too_long, reason)
         left = self.left()
+        if self._in_vain >= MOST_IN_VAIN and left:
+            reason = f"no job had time for it; hydra.launcher.timeout_min is {self._minutes:g}, more may do"
+            record_lost(left.pop(0), reason, status="interrupted")
+            self._in_vain = 0
         for request in left:
-            self._under_way = request
             print(request.spec.run_id, flush=True)
             try:
                 self._work(request, Lines())
@@ -93,12 +93,12 @@ class Share:
     def checkpoint(self, *_: Any) -> Any:
         """Slurm takes the node away or the time is up: the same share is queued again, and goes on.
 
-        A run that had nearly all of the job's time and did not end in it would not end in the next one.
+        A run that had most of a job's time, or parts of several, and did not end is not tried for ever.
         """
         from submitit.helpers import DelayedSubmission
 
-        had_all = time.monotonic() - self._started > self._minutes * 60 / 2
-        self._too_long = self._under_way if had_all and self._done == 0 else None
+        most = time.monotonic() - self._started > self._minutes * 60 / 2
+        self._in_vain = 0 if self._done else self._in_vain + (MOST_IN_VAIN if most else 1)
         return DelayedSubmission(self)
 
     def left(self) -> list[Request]:

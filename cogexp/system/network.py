@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import errno
 import re
-import socket
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +24,10 @@ class Cause:
 
     kind: str
     text: str
+
+
+class Unavailable(RuntimeError):
+    """Something needed is not on this machine and cannot be had; the message, one line, says what helps."""
 
 
 class NetworkError(OSError):
@@ -126,14 +128,14 @@ def _status(error: BaseException) -> int | None:
 
 
 def _certificate(error: BaseException) -> Cause | None:
-    if not isinstance(error, ssl.SSLError):
+    if "SSLError" not in _kinds(error):
         return None
     text = "the server's certificate is not trusted; that of a proxy which opens TLS: SSL_CERT_FILE=FILE"
     return Cause(kind="certificate", text=text)
 
 
 def _name(error: BaseException) -> Cause | None:
-    if not isinstance(error, socket.gaierror) and type(error).__name__ != "NameResolutionError":
+    if not {"gaierror", "NameResolutionError"} & set(_kinds(error)):
         return None
     return Cause(kind="dns", text="the server's name is not known here (no network, or no DNS)")
 
@@ -172,6 +174,11 @@ UNREACHABLE = {errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.
 RULES: tuple[Callable[[BaseException], Cause | None], ...] = (
     _offline, _proxy, _answered, _certificate, _name, _disk, _refused, _timeout, _cut_off,
 )  # fmt: skip
+
+
+def _kinds(error: BaseException) -> list[str]:
+    """The names of its classes: modules that only the network needs are not loaded for them."""
+    return [kind.__name__ for kind in type(error).__mro__]
 
 
 def _errno(error: BaseException) -> int | None:

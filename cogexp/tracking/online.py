@@ -7,10 +7,14 @@ import socket
 import threading
 import urllib.parse
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from cogexp.system.network import cause_of
+
 PROBE_SECONDS = 4.0
+CLOSED = ("proxy", "dns", "refused", "timeout")
 
 
 def prepare_environment(folder: Path) -> None:
@@ -38,31 +42,53 @@ def why_offline(wandb: Any) -> str | None:
     if not found:
         return "no key found; `wandb login` or WANDB_API_KEY sets one"
     url = str(wandb.setup().settings.base_url)
-    return None if is_reachable(url) else f"{url} does not answer"
+    why = why_unreachable(url)
+    return None if why is None else f"{url} does not answer: {why}"
 
 
 def is_reachable(url: str, seconds: float = PROBE_SECONDS) -> bool:
-    """Whether something listens at the host and port of `url`. True behind a proxy: only the proxy knows.
+    """Whether something listens at the host and port of `url`, or the proxy before it lets through."""
+    return why_unreachable(url, seconds) is None
 
-    W&B itself would retry a closed port until its time is up, and keep the run's id occupied afterwards.
+
+def why_unreachable(url: str, seconds: float = PROBE_SECONDS) -> str | None:
+    """None when `url` can be reached, else why not, in a few words.
+
+    W&B itself would retry a closed port until its time is up, and keep the run's id occupied afterwards; at a
+    proxy that wants a login it hangs.
     """
+    found: list[str | None] = []
+    # In a thread, because a dead name server holds getaddrinfo for much longer than any socket's timeout.
+    thread = threading.Thread(
+        target=lambda: found.append(_probe(url, seconds)), name="wandb-probe", daemon=True
+    )
+    thread.start()
+    thread.join(seconds)
+    return found[0] if found else "no answer in time"
+
+
+def _probe(url: str, seconds: float) -> str | None:
     parts = urllib.parse.urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    if parts.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(host):
-        return True
-    answered = threading.Event()
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    try:
+        if proxy and not urllib.request.proxy_bypass(host):
+            return _ask_proxy(url, parts.scheme, proxy, seconds)
+        with socket.create_connection((host, port), timeout=seconds):
+            return None
+    except (OSError, UnicodeError) as error:  # the latter from host names that no name server knows
+        cause = cause_of(error)
+        return cause.text if cause is not None else "no such host"
 
-    def connect() -> None:
-        try:
-            with socket.create_connection((host, port), timeout=seconds):
-                answered.set()
-        except (OSError, UnicodeError):  # the latter from host names that no name server knows
-            pass
-        finally:
-            done.set()
 
-    # In a thread, because a dead name server holds getaddrinfo for much longer than any socket's timeout.
-    done = threading.Event()
-    threading.Thread(target=connect, name="wandb-probe", daemon=True).start()
-    done.wait(seconds)
-    return answered.is_set()
+def _ask_proxy(url: str, scheme: str, proxy: str, seconds: float) -> str | None:
+    """Any answer of the server itself will do; a proxy of another kind than HTTP is believed."""
+    if not proxy.lower().startswith(("http://", "https://")):
+        return None
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({scheme: proxy}))
+    try:
+        opener.open(url, timeout=seconds).close()
+    except (OSError, HTTPException) as error:
+        cause = cause_of(error)
+        return cause.text if cause is not None and cause.kind in CLOSED else None
+    return None

@@ -109,9 +109,10 @@ def test_a_black_clip_is_a_failure(bench: Bench, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_missing_checkpoint_names_the_remedy(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench.run("model=cogvideox-2b", "resolution.frames=9") == 1
+    assert bench.run("model=cogvideox-2b", "resolution.frames=9", "tracking=offline") == 1
     record = bench.one()
     assert (record.status, record.error and record.error["type"]) == ("failed", "MissingCheckpoint")
+    assert not (bench.outputs / "wandb").exists(), "no W&B run for a model that cannot load"
     assert record.error is not None
     assert record.error["stage"] == "load"
     assert "fetch model=cogvideox-2b" in record.error["message"]

@@ -98,7 +98,8 @@ def test_fetch_says_licences_and_what_cannot_be_had(capsys: pytest.CaptureFixtur
     assert main(["fetch", "model=cogvideox-5b-i2v", "metrics=default"]) == 1
     said = capsys.readouterr().err
     assert "CogVideoX License" in said
-    assert "cannot be reached" in said
+    assert "HF_HUB_OFFLINE" in said
+    assert "fetch model=cogvideox-5b-i2v" in said
     assert "Traceback" not in said
 
 

@@ -109,28 +109,33 @@ def leave(request: Request, progress: Progress) -> None:
     raise SystemExit(-1)
 
 
-def test_a_run_that_the_time_limit_ended_is_interrupted_and_tried_in_the_next_job(tmp_path: Path) -> None:
-    jobs = requests(tmp_path, 2)
-    share = slurm.Share(jobs, leave, 60)
+def cut_short(share: slurm.Share) -> None:
+    """A job that begins a run and is queued again."""
     with pytest.raises(SystemExit):
         share()
-    assert by_seed(tmp_path)[0].status == "interrupted"
     share.checkpoint()
-    with pytest.raises(SystemExit):
-        share()
+
+
+def test_a_run_that_the_time_limit_ended_is_interrupted_and_tried_in_the_next_job(tmp_path: Path) -> None:
+    share = slurm.Share(requests(tmp_path, 2), leave, 60)
+    cut_short(share)
+    assert by_seed(tmp_path)[0].status == "interrupted"
+    cut_short(share)
     assert sorted(by_seed(tmp_path)) == [0], "the same run, again"
 
 
-def test_a_run_longer_than_a_job_may_be_is_not_tried_for_ever(tmp_path: Path) -> None:
-    jobs = requests(tmp_path, 2)
-    share = slurm.Share(jobs, leave, 0)  # any time is all the time there is
-    with pytest.raises(SystemExit):
-        share()
-    share.checkpoint()
-    with pytest.raises(SystemExit):
-        share()
+@pytest.mark.parametrize(("minutes", "jobs"), [(0, 1), (60, slurm.MOST_IN_VAIN)])
+def test_a_run_that_no_job_has_time_for_is_not_tried_for_ever(
+    tmp_path: Path, minutes: float, jobs: int
+) -> None:
+    """With no minutes at all, every job had most of its time."""
+    share = slurm.Share(requests(tmp_path, 2), leave, minutes)
+    for _ in range(jobs):
+        cut_short(share)
+    assert sorted(by_seed(tmp_path)) == [0]
+    cut_short(share)
     found = by_seed(tmp_path)
-    assert (found[0].status, found[1].status) == ("failed", "interrupted")
+    assert {seed: record.status for seed, record in found.items()} == {0: "interrupted", 1: "interrupted"}
     assert "timeout_min" in str(found[0].error)
 
 

@@ -20,7 +20,7 @@ class Hub:
     """What the server has and how it behaves; `asked` is what it was asked for.
 
     status: this answer to everything (a proxy's 407, a gated 401). hangs: no answer until `released`. cut: a
-    file ends after so many bytes. spoiled: files come with other bytes than announced.
+    file ends after so many bytes, and the server fails from then on. spoiled: other bytes than announced.
     """
 
     files: dict[str, bytes]
@@ -32,6 +32,10 @@ class Hub:
     asked: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, Range
     released: threading.Event = field(default_factory=threading.Event)
     url: str = ""
+
+    def mend(self) -> None:
+        """All is well from now on."""
+        self.status, self.hangs, self.cut, self.spoiled = 0, False, None, False
 
     def ranges(self, name: str) -> list[str]:
         """The Range of each request for a file's content, '' for all of it."""
@@ -121,6 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
             if cut is not None and cut < len(content):
                 self.wfile.flush()
                 self.close_connection = True
+                self.hub.status = 503
 
 
 @contextmanager
