@@ -21,8 +21,8 @@ APPROXIMATIONS = ("pab", "fastercache", "firstblock", "taylorseer", "magcache", 
 # The words after `python -m cogexp`; one with a star stands for the files that match.
 CHECKS: dict[str, tuple[str, ...]] = {
     "the main job": ("resolution=512x288", "upscaler=esrgan"),
-    "`measure`": ("measure", "outputs/runs/*/*.mp4", "--json"),
     "a sweep": ("-m", *SMALL, "upscaler=none,lanczos", "prompt=wolves,water", "study=versions"),
+    "`measure`": ("measure", "outputs/runs/*/*.mp4", "--json"),
     "`report --grid`": ("report", "outputs", "study=versions", "--grid", "upscaler", "prompt"),
     "`pick`": ("pick", "outputs", "study=versions", "minimize=tear"),
     "`export runs.parquet`": ("export", "outputs", "runs.parquet", "--to", "parquet"),
