@@ -55,11 +55,11 @@ def versions(interpreter: str) -> dict[str, str]:
     return {name: installed[name] for name in ("python", *SHOWN) if name in installed}
 
 
-def check(interpreter: str, folder: Path, only: str, timeout_s: float) -> Iterator[tuple[str, str]]:
+def check(interpreter: str, folder: Path, only: Sequence[str], timeout_s: float) -> Iterator[tuple[str, str]]:
     """Every command in `folder`, and what came of it."""
     with Worker(interpreter, folder) as worker:
         for name, words in CHECKS.items():
-            if only in name:
+            if not only or any(part in name for part in only):
                 outcome = worker.run(name, list(expanded(words, folder)), timeout_s)
                 print(f"  {name}: {judged(outcome)} ({outcome.seconds:.0f} s)", file=sys.stderr, flush=True)
                 yield name, judged(outcome)
@@ -82,7 +82,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--python", nargs="*", default=[], help="versions, as uv takes them")
     parser.add_argument("--resolution", choices=tuple(RESOLUTIONS), default="lowest-direct")
     parser.add_argument("--folder", type=Path, required=True, help="where everything is written")
-    parser.add_argument("--only", default="", help="only commands with this in their name")
+    parser.add_argument("--only", nargs="*", default=[], help="only commands with one of these in their name")
     parser.add_argument("--extras", default="test", help="of this package (default: %(default)s)")
     parser.add_argument("--with", dest="added", action="append", default=[], help="one more requirement")
     parser.add_argument("--find-links", default="", help="a folder with wheels for --with")

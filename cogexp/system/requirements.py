@@ -77,11 +77,9 @@ def problem(feature: str) -> str | None:
         return None
     if enough and (not need.for_gpu or torch_for_gpu()):
         return None
+    wanted = f"{need.package} >= {need.at_least}"
     if enough:
-        wanted, how = f"a CUDA build of {need.package} >= {need.at_least}", "is a build for CPUs only"
+        wanted, how = f"a CUDA build of {wanted}", ", a build for CPUs only"
     else:
-        wanted, how = (
-            f"{need.package} >= {need.at_least}",
-            f"is older: pip install '{need.package}>={need.at_least}'",
-        )
-    return f"{feature} needs {wanted}, installed is {found}, which {how}; nearest: {need.nearest}"
+        how = f": pip install '{need.package}>={need.at_least}'"
+    return f"{feature} needs {wanted}, installed is {found}{how}; nearest: {need.nearest}"

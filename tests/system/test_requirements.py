@@ -44,7 +44,7 @@ def test_the_first_version_that_has_it(
         line = problem(feature)
         assert line is not None
         need = NEEDS[feature]
-        assert line.startswith(f"{feature} needs {need.package} >= {need.at_least}, installed is {found}, ")
+        assert line.startswith(f"{feature} needs {need.package} >= {need.at_least}, installed is {found}: ")
         assert "\n" not in line
     for found in enough:
         version_is(monkeypatch, found)

@@ -16,13 +16,13 @@ from types import TracebackType
 from tools.campaigns.harness import Outcome, environment
 
 # What is small enough for a CPU, and still passes through every stage.
-SMALL = ("resolution=256x144", "sampler.steps=6", "sampler.guidance=6", "tracking=off")
+SMALL = ("resolution=128x80", "sampler.steps=5", "sampler.guidance=6", "tracking=off")
 APPROXIMATIONS = ("pab", "fastercache", "firstblock", "taylorseer", "magcache", "int8", "gguf-q4")
 # The words after `python -m cogexp`; one with a star stands for the files that match.
 CHECKS: dict[str, tuple[str, ...]] = {
     "the main job": ("resolution=512x288", "upscaler=esrgan"),
-    "`measure`": ("measure", "outputs/runs/*/*.mp4", "--json"),
     "a sweep": ("-m", *SMALL, "upscaler=none,lanczos", "prompt=wolves,water", "study=versions"),
+    "`measure`": ("measure", "outputs/runs/*/*.mp4", "--json"),
     "`report --grid`": ("report", "outputs", "study=versions", "--grid", "upscaler", "prompt"),
     "`pick`": ("pick", "outputs", "study=versions", "minimize=tear"),
     "`export runs.parquet`": ("export", "outputs", "runs.parquet", "--to", "parquet"),
@@ -42,6 +42,7 @@ CHECKS: dict[str, tuple[str, ...]] = {
     "`hydra/launcher=overlap`": ("-m", *SMALL, "hydra/launcher=overlap", "seed=1,2"),
     "`hydra/launcher=ray`": ("-m", *SMALL, "hydra/launcher=ray", "seed=3,4"),
 }  # fmt: skip
+PROGRAM = ("-m", "tools.versions.worker")
 NAMES_A_VERSION = re.compile(r"needs .*(?:>=|<=|<|>|==) ?\d")
 
 
@@ -71,8 +72,8 @@ def expanded(words: Sequence[str], folder: Path) -> Iterator[str]:
 class Worker:
     """A process of the environment under test that runs commands in `folder`; after a hang, another one."""
 
-    def __init__(self, interpreter: str, folder: Path) -> None:
-        self._command = [interpreter, "-m", "tools.versions.worker"]
+    def __init__(self, interpreter: str, folder: Path, program: Sequence[str] = PROGRAM) -> None:
+        self._command = [interpreter, *program]
         self._folder = folder
         self._process: subprocess.Popen[str] | None = None
 
@@ -90,6 +91,9 @@ class Worker:
         assert process.stdin is not None
         assert process.stdout is not None
         file = self._folder / re.sub(r"\W+", "-", name).strip("-")
+        texts = [Path(f"{file}{ending}") for ending in (".out", ".err")]
+        for text in texts:
+            text.write_bytes(b"")  # a process that dies at once leaves none
         begun = time.monotonic()
         process.stdin.write(json.dumps([words, str(file)]) + "\n")
         process.stdin.flush()
@@ -98,10 +102,7 @@ class Worker:
         code = int(line) if line else (process.wait() if answered else None)
         if not line:
             self._end()
-        out, err = (
-            Path(f"{file}{ending}").read_text(encoding="utf-8", errors="replace")
-            for ending in (".out", ".err")
-        )
+        out, err = (text.read_text(encoding="utf-8", errors="replace") for text in texts)
         return Outcome(code=code, stdout=out, stderr=err, seconds=time.monotonic() - begun)
 
     def _started(self) -> subprocess.Popen[str]:

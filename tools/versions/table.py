@@ -53,7 +53,7 @@ class Result:
     @property
     def faults(self) -> list[str]:
         """What neither worked nor was refused."""
-        every = {**self.outcomes, "tests": self.tests}
+        every = {name: self.outcomes.get(name, "") for name in CHECKS} | {"tests": self.tests}
         return [name for name, outcome in every.items() if outcome.startswith("FAULT")]
 
 
