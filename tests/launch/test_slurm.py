@@ -96,3 +96,58 @@ def test_what_slurm_takes_away_is_queued_again_and_goes_on(tmp_path: Path) -> No
     finish(jobs[0])
     assert share.left() == jobs[1:]
     assert share.checkpoint().function is share
+
+
+class Job:
+    """A job that is over, as submitit shows it."""
+
+    def __init__(self, state: str, stdout: str = "") -> None:
+        self.state, self.job_id, self._stdout = state, "7", stdout
+
+    def exception(self) -> None:
+        return None
+
+    def stdout(self) -> str:
+        return self._stdout
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "again"),
+    [
+        ("PREEMPTED", "interrupted", 2),
+        ("NODE_FAIL", "interrupted", 2),
+        ("CANCELLED by 0", "interrupted", 0),
+        ("FAILED", "failed", 1),
+        ("OUT_OF_MEMORY", "oom", 1),
+        ("TIMEOUT", "interrupted", 2),
+    ],
+)
+def test_what_slurm_takes_away_is_no_fault_of_the_run(
+    tmp_path: Path, state: str, status: str, again: int
+) -> None:
+    jobs = requests(tmp_path, 3)
+    share = slurm.Share(jobs, work)
+    finish(jobs[0])
+    rest = slurm._rest(Job(state, jobs[1].spec.run_id), share, "slurm", Said())
+    assert by_seed(tmp_path)[1].status == status
+    assert len(rest.requests if rest else ()) == again
+    if again:
+        assert rest is not None
+        assert rest.left() == rest.requests, "an interrupted run is still to do"
+
+
+def test_a_share_that_is_taken_away_again_and_again_is_given_up_and_said(tmp_path: Path) -> None:
+    said = Said()
+    share: slurm.Share | None = slurm.Share(requests(tmp_path, 2), work)
+    for _ in range(slurm.MOST_TAKEN):
+        assert share is not None
+        share = slurm._rest(Job("PREEMPTED"), share, "slurm", said)
+    assert share is not None
+    assert slurm._rest(Job("PREEMPTED"), share, "slurm", said) is None
+    assert "2 runs are still to do" in said.lines[-1]
+
+
+def test_a_run_that_needs_more_than_all_of_the_time_failed(tmp_path: Path) -> None:
+    jobs = requests(tmp_path, 2)
+    slurm._rest(Job("TIMEOUT", jobs[0].spec.run_id), slurm.Share(jobs, work), "slurm", Said())
+    assert by_seed(tmp_path)[0].status == "failed"
