@@ -231,7 +231,9 @@ def _how_it_ended(job: Any, cluster: str) -> tuple[str, str]:
     """The status of the run that an ended job had under way, and the reason."""
     from cogexp.launch.slurm_queue import ENDS
 
-    end = ENDS.get(str(job.state)) if cluster == "slurm" else None
+    state = str(job.state)  # the accounting says "CANCELLED by 0" and cuts words short: "OUT_OF_ME+"
+    known = (end for name, end in ENDS.items() if state.startswith((name, f"{name[:9]}+")))
+    end = next(known, None) if cluster == "slurm" else None
     return (end.status, end.text) if end is not None else ("failed", _reason(job))
 
 

@@ -188,3 +188,39 @@ def test_a_controller_that_does_not_answer_is_said_once(
         queue.update()
     assert len(caplog.records) == 1
     assert not queue.is_done("11", "cache")
+
+
+class EndedJob:
+    """A job that is over, as submitit shows it."""
+
+    job_id = "7"
+
+    def __init__(self, state: str, stdout: str) -> None:
+        self.state, self._stdout = state, stdout
+
+    def exception(self) -> None:
+        return None
+
+    def stdout(self) -> str:
+        return self._stdout
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        ("PREEMPTED", "interrupted"),
+        ("NODE_FAIL", "interrupted"),
+        ("CANCELLED by 0", "interrupted"),
+        ("TIMEOUT", "interrupted"),
+        ("OUT_OF_MEMORY", "oom"),
+        ("OUT_OF_ME+", "oom"),
+        ("FAILED", "failed"),
+    ],
+)
+def test_what_slurm_takes_away_is_no_fault_of_the_run(tmp_path: Path, state: str, status: str) -> None:
+    jobs = requests(tmp_path, 3)
+    share = slurm.Share(jobs, work, 60)
+    finish(jobs[0])
+    rest = slurm._rest(EndedJob(state, jobs[1].spec.run_id), share, "slurm", Said())
+    assert by_seed(tmp_path)[1].status == status
+    assert rest == jobs[2:]

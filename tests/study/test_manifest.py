@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,3 +54,22 @@ def test_a_damaged_list_is_no_list(tmp_path: Path) -> None:
     file.parent.mkdir()
     file.write_text("{")
     assert manifest.read(tmp_path, "s") is None
+
+
+def add(outputs: Path, writer: int) -> None:
+    os.getpid = lambda: 1  # type: ignore[assignment]
+    for number in range(20):
+        manifest.write(outputs, manifest.Manifest(study="s", runs=(f"{writer}-{number}",)))
+
+
+def test_three_writers_of_one_process_id_lose_no_run(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    writers = [fork.Process(target=add, args=(tmp_path, number)) for number in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    found = manifest.read(tmp_path, "s")
+    assert found is not None
+    assert sorted(found.runs) == sorted(f"{writer}-{number}" for writer in range(3) for number in range(20))
+    assert [path.name for path in (tmp_path / "studies").iterdir()] == ["s.json"]

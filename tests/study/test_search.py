@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -144,3 +145,48 @@ def test_a_storage_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="storage"):
         run(tmp_path / "file" / "below.optuna", 1)
     assert os.path.isfile(tmp_path / "file")
+
+
+def test_a_trial_of_a_living_process_is_its_own_whatever_its_id(tmp_path: Path) -> None:
+    """A container beside this one: the same host name, a process id that is nobody's here."""
+    storage, fork = tmp_path / "s.optuna", multiprocessing.get_context("fork")
+    (here, there), (begun, begin) = fork.Pipe(), fork.Pipe()
+
+    def evaluate(values: dict[str, Value]) -> Verdict:
+        begin.send("begun")
+        there.recv()
+        return Verdict(state="done", value=1000.0)
+
+    def other() -> None:
+        os.getpid = lambda: 2**22 + 1  # type: ignore[assignment]
+        run(storage, 1, evaluate)
+
+    child = fork.Process(target=other)
+    child.start()
+    assert begun.poll(60)
+    run(storage, 3)
+    here.send("go on")
+    child.join()
+    assert child.exitcode == 0
+    found = run(storage, 4)
+    assert [trial.state.name for trial in found.trials] == ["COMPLETE"] * 4
+    top = best(found)
+    assert top is not None
+    assert top.value == 1000.0, "the best is the one that the other process found"
+
+
+def test_a_trial_that_was_given_away_counts_once(tmp_path: Path) -> None:
+    """A machine that slept comes back to a trial that another one took over."""
+    storage = tmp_path / "s.optuna"
+
+    def slept(values: dict[str, Value]) -> Verdict:
+        for lock in (tmp_path / "s.optuna.trials").glob("[0-9]*.lock"):
+            lock.unlink()
+        run(storage, 2)
+        return Verdict(state="done", value=1000.0)
+
+    run(storage, 1, slept)
+    found = run(storage, 3)
+    states = [trial.state.name for trial in found.trials]
+    assert states.count("FAIL") == 1
+    assert states.count("COMPLETE") >= 3
