@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "whole": set(),
     "machine": set(),
     "allocator": set(),
+    "system": set(),
     "nano": {"video", "spec"},
     # second
     "spec": set(),
@@ -139,6 +140,7 @@ LIGHT = (
     "record",
     "store",
     "machine",
+    "system",
     "terminal",
     "run",
     "launch",
