@@ -21,19 +21,33 @@ MAY_IMPORT: dict[str, set[str]] = {
     "machine": set(),
     "allocator": set(),
     "system": set(),
+    "text_window": set(),
     "nano": {"video", "spec"},
     # second
     "spec": set(),
-    "metrics": {"video", "spec", "tiles", "nano"},
+    "metrics": {"text_window", "video", "spec", "tiles", "nano"},
     "upscale": {"video", "spec"},
     # third
     "checks": {"spec"},
     "rules": {"spec", "machine", "tiles"},
     # exact.py traces what runs: it alone imports the engine and the embedded model, when it is called
-    "plan": {"spec", "catalog", "machine", "record", "engine", "nano", "rules", "tiles"},
+    "plan": {"system", "spec", "catalog", "machine", "record", "engine", "nano", "rules", "tiles"},
+    # what a setting reads of its prompt, and which keys have an effect in it
+    "request": {"tiles", "spec", "catalog", "machine", "nano", "text_window"},
     "choose": {"spec", "catalog", "machine", "plan"},
     "build_parts": {"spec", "catalog", "checks", "nano", "metrics", "plan"},
-    "build": {"build_parts", "spec", "catalog", "machine", "rules", "checks", "choose", "nano", "plan"},
+    "build": {
+        "request",
+        "build_parts",
+        "spec",
+        "catalog",
+        "machine",
+        "rules",
+        "checks",
+        "choose",
+        "nano",
+        "plan",
+    },
     "provenance": set(),
     "record": {"provenance", "spec"},
     "store": {"spec", "tiles"},
@@ -44,6 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "study": {"record", "sheet", "spec", "store", "plan", "catalog", "machine", "video", "whole"},
     "attempt": {"provenance", "record", "spec", "engine", "tracking"},
     "stages": {
+        "request",
         "attempt",
         "engine",
         "metrics",
@@ -75,6 +90,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tracking",
     },
     "explain": {
+        "system",
         "catalog",
         "engine",
         "explain_picture",
@@ -88,6 +104,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "explain_picture": {"engine", "metrics", "sheet"},
     "launch": {
+        "system",
         "allocator",
         "build",
         "catalog",
@@ -104,6 +121,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     # top
     "cli": {
+        "request",
+        "system",
         "bench",
         "quality",
         "launch",
@@ -141,6 +160,8 @@ LIGHT = (
     "store",
     "machine",
     "system",
+    "request",
+    "text_window",
     "terminal",
     "run",
     "launch",

@@ -26,29 +26,29 @@ PAGE_CACHE = {
 
 @dataclass(frozen=True, kw_only=True)
 class HostMemory:
-    """Main memory in GiB. `total_gib` is the machine's, or the smallest limit above this process when that is
-    less; `available_gib` is what can be taken now without swapping or being killed."""
+    """Main memory in GiB.
+
+    total_gib: the machine's, or the smallest limit of a control group above this process when that is less;
+    it does not change while others work. available_gib: what can be taken now without swapping or being
+    killed. limited: whether a control group's limit is less than the machine has.
+    """
 
     total_gib: float
     available_gib: float
-    in_container: bool = False  # whether `available_gib` is what a control group's limit leaves
+    limited: bool = False
 
     def __str__(self) -> str:
-        where = "the container's limit" if self.in_container else "the machine's"
-        return f"{self.available_gib:.1f} GiB available of {where} {self.total_gib:.1f} GiB"
+        limit = ", the container's limit" if self.limited else ""
+        return f"{self.available_gib:.1f} GiB available of {self.total_gib:.1f} GiB{limit}"
 
 
 def host_memory(root: Path | None = None) -> HostMemory:
     """What is there now, by the files below `root` (default: ROOT)."""
     base = root or ROOT
-    total, available = _of_machine(base)
-    tightest = HostMemory(total_gib=total / GIB, available_gib=available / GIB)
+    total, available = machine, _ = _of_machine(base)
     for limit, used in _limits(base):
-        room = max(limit - used, 0)
-        if room < available:
-            available = room
-            tightest = HostMemory(total_gib=limit / GIB, available_gib=room / GIB, in_container=True)
-    return tightest
+        total, available = min(total, limit), min(available, max(limit - used, 0))
+    return HostMemory(total_gib=total / GIB, available_gib=available / GIB, limited=total < machine)
 
 
 def own_resident_gib() -> float:

@@ -25,9 +25,11 @@ from cogexp.machine import Gpu
 from cogexp.run import FirstHalf
 from cogexp.spec import SpecError
 from cogexp.store import Keys, Store
+from cogexp.system import host_memory
 from cogexp.terminal import Progress, Silent
 from cogexp.video import read
 from tests.launch.jobs import by_seed, finish, requests
+from tests.system.machines import make_machine
 
 DEADLY, RAISING = 1, 2
 QUICK = {
@@ -220,9 +222,9 @@ def test_both_denoise_only_on_a_cpu_with_cores_and_memory(
     monkeypatch.setattr(overlap, "usable_cores", lambda: 2)
     assert overlap.both_denoise(specs, "cpu")
     assert not overlap.both_denoise(specs, "cuda")
-    little = type(psutil.virtual_memory())._make([2**20] * len(psutil.virtual_memory()))
+    little = make_machine(tmp_path / "root", total_gib=1, available_gib=0.001)
     with monkeypatch.context() as short:
-        short.setattr(psutil, "virtual_memory", lambda: little)
+        short.setattr(host_memory, "ROOT", little)
         assert not overlap.both_denoise(specs, "cpu")
     monkeypatch.setattr(overlap, "usable_cores", lambda: 1)
     assert not overlap.both_denoise(specs, "cpu")

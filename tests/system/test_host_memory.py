@@ -45,8 +45,8 @@ def group(folder: Path, *, limit: object, used: int, cache: int = 0, version: in
 
 def test_a_machine_without_limits(root: Path) -> None:
     found = host_memory(root)
-    assert (found.total_gib, found.available_gib, found.in_container) == (64, 40, False)
-    assert str(found) == "40.0 GiB available of the machine's 64.0 GiB"
+    assert (found.total_gib, found.available_gib, found.limited) == (64, 40, False)
+    assert str(found) == "40.0 GiB available of 64.0 GiB"
 
 
 def test_a_container_that_sees_its_group_at_the_top(root: Path) -> None:
@@ -54,8 +54,8 @@ def test_a_container_that_sees_its_group_at_the_top(root: Path) -> None:
     write(root / "proc/self/cgroup", "0::/")
     group(root / "sys/fs/cgroup", limit=8 * GIB, used=3 * GIB, cache=GIB)
     found = host_memory(root)
-    assert (found.total_gib, found.available_gib, found.in_container) == (8, 6, True)
-    assert str(found) == "6.0 GiB available of the container's limit 8.0 GiB"
+    assert (found.total_gib, found.available_gib, found.limited) == (8, 6, True)
+    assert str(found) == "6.0 GiB available of 8.0 GiB, the container's limit"
 
 
 def test_the_tightest_of_all_groups_above_counts(root: Path) -> None:
@@ -65,14 +65,15 @@ def test_the_tightest_of_all_groups_above_counts(root: Path) -> None:
     group(top / "user.slice/a.slice/job.scope", limit=32 * GIB, used=GIB)
     group(top / "user.slice/a.slice", limit=10 * GIB, used=8 * GIB)
     group(top / "user.slice", limit="max", used=30 * GIB)
-    assert host_memory(root).available_gib == 2
+    found = host_memory(root)
+    assert (found.total_gib, found.available_gib, found.limited) == (10, 2, True)
 
 
 def test_a_limit_that_leaves_more_than_the_machine_has_changes_nothing(root: Path) -> None:
     write(root / "proc/self/cgroup", "0::/job")
     group(root / "sys/fs/cgroup/job", limit=200 * GIB, used=GIB)
     found = host_memory(root)
-    assert (found.total_gib, found.available_gib, found.in_container) == (64, 40, False)
+    assert (found.total_gib, found.available_gib, found.limited) == (64, 40, False)
 
 
 def test_version_1_with_its_own_hierarchy_of_memory(root: Path) -> None:
@@ -131,7 +132,7 @@ def test_without_proc_psutil_answers(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_of_this_machine_it_says_no_more_than_psutil() -> None:
-    found = host_memory()
+    found = host_memory(Path("/"))
     assert 0 < found.total_gib <= psutil.virtual_memory().total / GIB
     assert 0 <= found.available_gib <= found.total_gib
     assert 0 < own_resident_gib() < found.total_gib
