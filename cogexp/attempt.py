@@ -22,6 +22,7 @@ from cogexp.engine.models import MODELS, check_device
 from cogexp.engine.optimize import optimization_notes
 from cogexp.record import Record
 from cogexp.spec import RunSpec
+from cogexp.system.host_memory import host_memory
 from cogexp.tracking import NullTracker, Tracker
 
 log = logging.getLogger("cogexp")
@@ -169,6 +170,8 @@ def describe_device(device: str) -> dict[str, Any]:
         "ram_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "platform": platform.platform(terse=True),
     }
+    if (memory := host_memory()).limited:
+        facts["ram_limit_gib"] = round(memory.total_gib, 1)
     if device.startswith("cuda") and torch.cuda.is_available():
         card = torch.cuda.get_device_properties(device)
         facts |= {

@@ -54,7 +54,7 @@ class Settings:
     force: bool = False
     debug: bool = False
     store_gb: float = 20.0
-    preflight: str = "refuse"  # a run that cannot fit the GPU: refuse, warn, off
+    preflight: str = "refuse"  # a run that cannot fit the GPU or main memory: refuse, warn, off
 
 
 @dataclass(frozen=True, kw_only=True)

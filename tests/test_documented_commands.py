@@ -31,6 +31,24 @@ def _gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "gpu", lambda: card)
 
 
+@pytest.fixture(autouse=True)
+def _each_value_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All jobs of a sweep are composed; of those that hold nothing new beside the others none is built."""
+    original = compose.compose_jobs
+
+    def fewer(words: compose.Words) -> list[dict[str, Any]]:
+        seen: set[tuple[str, str]] = set()
+        kept = []
+        for job in original(words):
+            values = {(group, repr(value)) for group, value in job.items()}
+            if values - seen:
+                kept.append(job)
+            seen |= values
+        return kept
+
+    monkeypatch.setattr(compose, "compose_jobs", fewer)
+
+
 def is_setting(words: list[str]) -> bool:
     """Whether all these words are overrides of a run."""
     return all(
@@ -74,7 +92,7 @@ def test_a_command_composes(words: list[str]) -> None:
     if "--help" in rest or has_placeholder(rest):
         return
     if command in ABOUT_RUNS:
-        text = getattr(help, command.upper())
+        text = getattr(help, command.upper()) + (help.PICK if command == "report" else "")
         for word in rest:
             name = word.partition("=")[0]
             own = name if word.startswith("--") else f"{name}=" if "=" in word else ""

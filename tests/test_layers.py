@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plan": {"system", "spec", "catalog", "machine", "record", "engine", "nano", "rules", "tiles"},
     # what a setting reads of its prompt, and which keys have an effect in it
     "request": {"tiles", "spec", "catalog", "machine", "nano", "text_window"},
-    "choose": {"spec", "catalog", "machine", "plan"},
+    "choose": {"system", "spec", "catalog", "machine", "plan"},
     "build_parts": {"spec", "catalog", "checks", "nano", "metrics", "plan"},
     "build": {
         "request",
@@ -56,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tracking": {"provenance", "record", "whole"},
     # order.py and forecast.py say what a study will compute and how long that takes
     "study": {"record", "sheet", "spec", "store", "plan", "catalog", "machine", "video", "whole"},
-    "attempt": {"provenance", "record", "spec", "engine", "tracking"},
+    "attempt": {"system", "provenance", "record", "spec", "engine", "tracking"},
     "stages": {
         "request",
         "attempt",

@@ -117,6 +117,7 @@ class Plan:
                     "peak_reserved_gib": round(found.peak_reserved_gib, 3),
                     "relative_time": round(found.relative_time, 3),
                     "changes_pixels": found.changes_pixels,
+                    "host_gib": round(found.host_gib, 2),
                 }
                 for found in self.suggestions
             ],

@@ -12,12 +12,13 @@ import pytest
 
 from cogexp import machine
 from cogexp.__main__ import main
+from cogexp.build import build
 from cogexp.catalog import VARIANTS
 from cogexp.cli import runs
 from cogexp.launch.host_room import host_room
 from cogexp.plan import host, preflight
 from cogexp.plan.preflight import HostRoom, check, check_host
-from cogexp.spec import RunSpec
+from cogexp.spec import OptimizationSpec, RunSpec
 from cogexp.system import host_memory
 from tests.plan.test_published import spec_of
 from tests.system.machines import make_machine
@@ -180,6 +181,29 @@ def test_offloaded_weights_count_on_a_gpu(
     assert "nearest that fits: optimization.offload=" in found.text
     main_memory(15)
     assert "optimization.offload=group-disk" in str(check(spec, "cuda"))
+
+
+def test_auto_leaves_weights_where_they_fit(
+    main_memory: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On 15.7 GiB of GPU memory: group-block pins 5b in 44 GiB; with less, what is fastest of what fits."""
+    monkeypatch.setattr(machine, "gpu", lambda: machine.Gpu(name="NVIDIA card", total_gib=15.7))
+
+    def chosen(total_gib: float) -> OptimizationSpec:
+        root = make_machine(tmp_path / f"{total_gib}", total_gib=total_gib, available_gib=total_gib)
+        monkeypatch.setattr(host_memory, "ROOT", root)
+        config = {
+            "model": {"name": "cogvideox-5b"},
+            "device": "cuda",
+            "resolution": {"width": 512, "height": 288, "frames": 49},
+            "prompt": {"text": "two wolves"},
+            "optimization": {"offload": "auto", "lean_vae": "auto"},
+        }
+        return build(config).spec.optimization
+
+    assert chosen(64).offload == "group-block"
+    assert chosen(30).offload not in ("group-block", "group")
+    assert gib_of(spec_of("cogvideox-5b", SMALL, **chosen(30).changed())) <= 30
 
 
 def test_a_card_that_is_too_small_is_named_before_main_memory(
