@@ -21,9 +21,9 @@ def cut_line(
     room = window - special
     if len(spans) <= room:
         return ""
-    read, left = _around(text, spans[room][0])
-    total = len(spans) + special
-    last = f"the last word read is {read!r}" if read else "no word is read whole"
+    read, left, number = _around(text, spans[room][0])
+    total, words = len(spans) + special, len(text.split())
+    last = f"the last word read is {read!r} (word {number} of {words})" if read else "no word is read whole"
     return f"cut: {encoder} reads {window} of {total} tokens; {last}, the first that is not is {left!r}"
 
 
@@ -38,14 +38,15 @@ def cut_line_by_words(text: str, *, encoder: str, window: int, special: int = 1)
     )
 
 
-def _around(text: str, at: int) -> tuple[str, str]:
-    """The last word of `text` that ends before character `at`, and the first that does not."""
+def _around(text: str, at: int) -> tuple[str, str, int]:
+    """The last word of `text` that ends before character `at`, the first that does not, and the number of the
+    last one, from 1."""
     words = list(re.finditer(r"\S+", text))
     left = next((index for index, word in enumerate(words) if word.end() > at), len(words) - 1)
     if len(words[left][0]) > SHOWN:  # a language without spaces: what stands on both sides of the cut
         start = max(at, words[left].start())
-        return text[max(start - SHOWN, 0) : start].strip(), text[start : start + SHOWN].strip()
-    return _short(words[left - 1][0]) if left else "", words[left][0]
+        return text[max(start - SHOWN, 0) : start].strip(), text[start : start + SHOWN].strip(), left + 1
+    return _short(words[left - 1][0]) if left else "", words[left][0], left
 
 
 def _short(word: str) -> str:

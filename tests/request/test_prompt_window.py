@@ -125,6 +125,10 @@ def test_the_words_on_both_sides_of_a_cut() -> None:
         return quoted(cut_line(text, [(i, i + 1) for i in range(len(text))], encoder="e", window=window))
 
     assert words("ab cd ef", 9) == []
+    line = cut_line("ab cd ef", [(i, i + 1) for i in range(8)], encoder="e", window=7)
+    assert line == (
+        "cut: e reads 7 of 9 tokens; the last word read is 'cd' (word 2 of 3), the first that is not is 'ef'"
+    )
     assert words("ab cd ef", 5) == ["ab", "cd"]  # 'c' alone is read
     assert words("ab cd ef", 7) == ["cd", "ef"]
     assert words("abc", 2) == ["abc"]
@@ -135,3 +139,25 @@ def test_the_words_on_both_sides_of_a_cut() -> None:
     assert words(chinese, 31) == [chinese[6:30], chinese[30:45]]
     assert cut_line_by_words("a b c", encoder="e", window=4) == ""
     assert "from word 3 on, 'c'" in cut_line_by_words("a b c", encoder="e", window=3)
+
+
+def test_a_run_says_and_records_what_its_late_tokenizer_and_its_metrics_cut() -> None:
+    """A checkpoint that came with the run brings its tokenizer; CLIP has a window of its own."""
+    from types import SimpleNamespace
+
+    from cogexp import scores, stages
+    from tests.launch.jobs import Said
+
+    spec = build({"model": {"name": "nano"}, "device": "cpu", "prompt": {"text": LONG}}).spec
+    attempt, said = SimpleNamespace(spec=spec, resolved={}), Said()
+    for _ in range(2):
+        stages._say_what_is_cut(attempt, said)  # type: ignore[arg-type]
+    assert attempt.resolved == cuts(spec)
+    assert said.lines == [f"prompt.text: {attempt.resolved['prompt.text']}"]
+    notes = {
+        "metrics.clip_score": "openai/clip; prompt cut: CLIP reads 77 of 80 tokens",
+        "metrics.tear": "shear",
+    }
+    for _ in range(2):
+        scores._say_what_was_cut(notes, said)
+    assert said.lines[1:] == ["metrics.clip_score: openai/clip; prompt cut: CLIP reads 77 of 80 tokens"]
