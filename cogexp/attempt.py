@@ -26,6 +26,7 @@ from cogexp.spec import RunSpec
 from cogexp.storage.durable import flush_file, make_folder, remove_staged
 from cogexp.storage.lock import Lock
 from cogexp.system import interrupts
+from cogexp.system.host_memory import host_memory
 from cogexp.tracking import NullTracker, Tracker
 
 log = logging.getLogger("cogexp")
@@ -214,6 +215,8 @@ def describe_device(device: str) -> dict[str, Any]:
         "ram_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "platform": platform.platform(terse=True),
     }
+    if (memory := host_memory()).limited:
+        facts["ram_limit_gib"] = round(memory.total_gib, 1)
     if device.startswith("cuda") and torch.cuda.is_available():
         card = torch.cuda.get_device_properties(device)
         facts |= {

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from cogexp import provenance
 from cogexp import record as records
 from cogexp.plan import Plan, plan
+from cogexp.plan.preflight import check_host
 from cogexp.spec import RunSpec, SpecError, digest
 from cogexp.terminal import Progress, Silent
 from cogexp.whole import write_whole
@@ -96,13 +97,14 @@ def bench(
     force: bool = False,
     resolved: dict[str, str] | None = None,
     progress: Progress | None = None,
+    preflight: str = "refuse",
 ) -> Bench:
     """Measure `spec` with `timed` warm steps, or return the finished measurement of that kind below `out`.
 
     A step cache is measured over all the steps of the spec, because it skips some and not others.
 
     Raises:
-        SpecError: the weights cannot even be made here (a full-size model in too little main memory).
+        SpecError: too little main memory, and `preflight` is "refuse".
     """
     from cogexp.attempt import describe_device
 
@@ -112,8 +114,10 @@ def bench(
     folder = Path(out) / "bench" / bench_id
     if not force and (kept := read(folder)) is not None:
         return kept
+    # A card that is too small is an answer; a machine that kills the process gives none.
+    if preflight == "refuse" and (found := check_host(spec, device)) and found.impossible:
+        raise SpecError(f"{found.text}; preflight=warn measures it all the same")
     planned = plan(spec, device=device)
-    _refuse_what_has_no_room(spec, planned, device)
     steps = spec.sampler.steps if spec.optimization.cache != "none" else min(spec.sampler.steps, timed + WARM)
     run = _Run(spec, device=device, steps=steps, progress=progress or Silent())
     started = records.now()
@@ -273,14 +277,3 @@ def _planned(planned: Plan, device: str) -> dict[str, float]:
     if device == "cpu":
         return {"host": planned.host_gib}
     return {name: stage.peak_allocated_gib for name, stage in planned.stages.items() if name != "upscale"}
-
-
-def _refuse_what_has_no_room(spec: RunSpec, planned: Plan, device: str) -> None:
-    import psutil
-
-    room = psutil.virtual_memory().total / 2**30
-    if device == "cpu" and planned.host_gib > room:
-        raise SpecError(
-            f"model={spec.model.name} takes about {planned.host_gib:.0f} GiB of main memory on a CPU, "
-            f"got {room:.0f} GiB; nearest: model=nano"
-        )

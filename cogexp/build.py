@@ -22,6 +22,7 @@ from cogexp.choose import (
     snap_size,
 )
 from cogexp.plan.preflight import MODES as PREFLIGHT_MODES
+from cogexp.request import effects, prompt_window
 from cogexp.spec import (
     WEIGHTS,
     MetricsSpec,
@@ -53,7 +54,7 @@ class Settings:
     force: bool = False
     debug: bool = False
     store_gb: float = 20.0
-    preflight: str = "refuse"  # a run that cannot fit the GPU: refuse, warn, off
+    preflight: str = "refuse"  # a run that cannot fit the GPU or main memory: refuse, warn, off
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +104,10 @@ def build(config: Mapping[str, Any], *, needs_first_frame: bool = True) -> Reque
         flags = replace(flags, lean_vae=True)
         resolved["optimization.lean_vae"] = f"true: diffusers cannot decode {resolution.name} whole"
     spec = replace(spec, optimization=flags)
+    spec = effects.canonical(
+        spec, dynamic_cfg=variant.dynamic_cfg, clip_model=build_parts.automatic_clip(variant)
+    )
+    resolved |= prompt_window.cuts(spec)
     rules.check_together(flags)
     if needs_first_frame:
         rules.check_here(spec, settings.device)

@@ -133,8 +133,7 @@ def metrics(config: Mapping[str, Any], variant: catalog.Variant) -> MetricsSpec:
     section = Section(config, "metrics", ("names", "clip_model", "height", "batch"))
     clip_model, own = section.text("clip_model", "auto"), nano_weights.CLIP_NAME
     if clip_model == "auto":
-        here = variant.embedded and nano_weights.weight_file("clip").is_file()
-        clip_model = own if here else MetricsSpec().clip_model
+        clip_model = automatic_clip(variant)
     elif clip_model == own and not variant.embedded:
         raise SpecError(
             f"metrics.clip_model={own} scores only the embedded model's world, got model={variant.name}; "
@@ -146,3 +145,11 @@ def metrics(config: Mapping[str, Any], variant: catalog.Variant) -> MetricsSpec:
         height=section.integer("height", 288),
         batch=section.integer("batch", 16),
     )
+
+
+def automatic_clip(variant: catalog.Variant) -> str:
+    """The CLIP that scores unless another one is named: the embedded model has one of its own."""
+    from cogexp.nano import weights as nano_weights
+
+    here = variant.embedded and nano_weights.weight_file("clip").is_file()
+    return nano_weights.CLIP_NAME if here else MetricsSpec().clip_model

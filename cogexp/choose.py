@@ -7,6 +7,7 @@ from pathlib import Path
 from cogexp import catalog, machine
 from cogexp.plan import cards, memory, settings
 from cogexp.spec import OptimizationSpec, RunSpec, SpecError
+from cogexp.system.host_memory import host_memory
 
 # Best first; image-to-video models need an image and are never chosen for the user.
 TEXT_TO_VIDEO = ("cogvideox-5b", "cogvideox-1.5-5b", "cogvideox-2b")
@@ -64,7 +65,8 @@ def choose_optimization(
             f"none: nothing to save on {device}" if device == "cpu" else "none: no card found",
         )
     card = cards.of_machine(here)
-    flags = settings.choose(spec, automatic, card)
+    # The total: what is free changes from call to call, and with it the setting would.
+    flags = settings.choose(spec, automatic, card, host_memory().total_gib)
     if flags is None:
         lean = settings.leanest(spec, automatic, card)
         return lean, f"{settings.described(lean)}: the least memory, and still too much for the {card.name}"

@@ -23,6 +23,7 @@ from cogexp.spec import RunSpec
 from cogexp.storage.durable import replacing
 from cogexp.storage.lock import LOCK_FILE, Lock
 from cogexp.store import Keys, Store
+from cogexp.system import host_memory
 from cogexp.terminal import Progress
 
 PICTURE = "explain.png"
@@ -107,10 +108,7 @@ def _room_gib(device: str) -> float:
     here = machine.gpu() if device.startswith("cuda") else None
     if here is not None:
         return cards.of_machine(here).usable_gib
-    import psutil
-
-    free: float = psutil.virtual_memory().available / memory.GIB
-    return free
+    return host_memory.host_memory().available_gib
 
 
 def _decode(spec: RunSpec, latents: object, device: str, progress: Progress, name: str) -> np.ndarray:

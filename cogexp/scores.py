@@ -41,10 +41,20 @@ def measure_clips(attempt: Attempt, clips: Clips, store: Store, progress: Progre
         attempt.scores |= {f"{side}/{name}": value for name, value in found.scores.items()}
         attempt.per_frame |= {f"{side}/{name}": values for name, values in found.per_frame.items()}
         attempt.skipped |= {f"{side}/{name}": reason for name, reason in found.skipped.items()}
-        attempt.resolved |= {f"metrics.{name}": note for name, note in found.notes.items() if note}
+        notes = {f"metrics.{name}": note for name, note in found.notes.items() if note}
+        _say_what_was_cut(notes, progress)
+        attempt.resolved |= notes
         if found.artifacts:
             attempt.artifacts[side] = {**found.artifacts, "cause": found.artifacts.get("cause", "unknown")}
     return detected
+
+
+def _say_what_was_cut(notes: dict[str, str], progress: Progress) -> None:
+    """A prompt that a metric did not read to its end, once in a process."""
+    for key, note in notes.items():
+        if "prompt cut:" in note and (key, note) not in _SAID:
+            _SAID.add((key, note))
+            progress.say(f"{key}: {note}")
 
 
 def _measured(attempt: Attempt, clip: EvalClip, side: str, store: Store) -> Measurement:
@@ -94,6 +104,8 @@ def _with_tiles(found: Measurement, seams: dict[str, Finding]) -> Measurement:
     scores, notes = found.scores | {"tear": detected.score}, found.notes | {"tear": detected.kind or ""}
     return replace(found, detected=detected, artifacts=artifacts, scores=scores, notes=notes)
 
+
+_SAID: set[tuple[str, str]] = set()
 
 # The native clip measured last, and the seconds that it took: a sweep's next run may have the same one.
 _MEASURED: dict[tuple[Any, ...], tuple[Measurement, float]] = {}

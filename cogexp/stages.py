@@ -17,6 +17,7 @@ import numpy as np
 from cogexp.attempt import Attempt
 from cogexp.engine.decode import InvalidFrames
 from cogexp.metrics import EvalClip, EvalClipBuilder
+from cogexp.request.prompt_window import cuts
 from cogexp.spec import RunSpec, UpscalerSpec
 from cogexp.store import Keys, Store, calibration_key, calibration_spec, text_key
 from cogexp.terminal import Progress
@@ -84,12 +85,21 @@ def _embeddings(attempt: Attempt, store: Store, progress: Progress, spec: RunSpe
         attempt.meter.reuse("encode", max(costs, key=lambda cost: cost["seconds"]))
         return found
     _load(attempt, progress, "tokenizer", "text_encoder")
+    _say_what_is_cut(attempt, progress)
     with progress.stage("encode", None), attempt.meter("encode"):
         made = generate.encode_texts(spec, list(missing.values()), attempt.device)
     for (name, text), embedding in zip(missing.items(), made, strict=True):
         found[name] = embedding
         store.save("encode", text_key(spec, text), {"embedding": embedding}, attempt.meter.stages["encode"])
     return found
+
+
+def _say_what_is_cut(attempt: Attempt, progress: Progress) -> None:
+    """A prompt that is not read to its end: a checkpoint that came only now has brought its tokenizer."""
+    for key, line in cuts(attempt.spec).items():
+        if key not in attempt.resolved:
+            attempt.resolved[key] = line
+            progress.say(f"{key}: {line}")
 
 
 def _calibration(attempt: Attempt, store: Store, progress: Progress) -> list[float] | None:

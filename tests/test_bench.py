@@ -18,7 +18,9 @@ from cogexp.cli import bench as command
 from cogexp.engine import generate
 from cogexp.engine.models import MODELS
 from cogexp.spec import SpecError
+from cogexp.system import host_memory
 from tests.engine.flags import spec_with
+from tests.system.machines import make_machine
 
 WORDS = ["bench", "model=nano", "device=cpu", "resolution=64x64", "sampler.steps=6", "timed=1"]
 
@@ -130,15 +132,11 @@ def test_step_is_the_median_of_warm_steps_and_a_clip_is_all_of_them() -> None:
 def test_a_full_size_model_is_refused_where_main_memory_cannot_hold_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import psutil
-
-    class Small:
-        total = 16 * 2**30
-
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: Small)
+    root = make_machine(tmp_path / "root", total_gib=16, available_gib=14)
+    monkeypatch.setattr(host_memory, "ROOT", root)
     words = ["model=cogvideox-5b", "device=cpu", f"outputs={tmp_path}"]
     with pytest.raises(
-        SpecError, match=r"model=cogvideox-5b takes about \d+ GiB .* got 16 GiB; nearest: model=nano"
+        SpecError, match=r"cogvideox-5b at \S+ needs \S+ GiB of main memory on a CPU, got 14.0 GiB available"
     ):
         command.command(words)
 

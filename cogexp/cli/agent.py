@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cogexp.build import build, build_settings
 from cogexp.cli import compose
+from cogexp.cli.requests import check_hydra_keys
 from cogexp.cli.runs import preflight, show_log_lines
 from cogexp.launch.execute import execute
 from cogexp.spec import SpecError
@@ -30,6 +31,7 @@ def command(argv: list[str]) -> int:
     words = compose.parse_words(given)
     if words.multirun:
         raise SpecError("agent takes its axes from the sweep, got sweep=NAME or -m as well")
+    check_hydra_keys(words, launches=False)
     settings = build_settings(compose.compose_jobs(words)[0])
     if settings.tracking == "off":
         raise SpecError(

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from cogexp import bench as benches
 from cogexp.bench import Bench, bench
-from cogexp.build import Request, build
+from cogexp.build import Request
 from cogexp.cli import bench_tables, compose
+from cogexp.cli.requests import requests_of
 from cogexp.cli.runs import show_log_lines
 from cogexp.spec import SpecError
 from cogexp.system import interrupts
@@ -46,7 +47,7 @@ def command(argv: list[str]) -> int:
 def _measure(own: Own, words: list[str]) -> list[Bench]:
     """Every setting once; those that the limit leaves no time for are named."""
     started = time.monotonic()
-    requests = distinct([build(job) for job in compose.compose_jobs(parse(words))])
+    requests = distinct(requests_of(parse(words)))
     settings = requests[0].settings
     show_log_lines(settings.debug)
     interrupts.install()
@@ -67,6 +68,7 @@ def _measure(own: Own, words: list[str]) -> list[Bench]:
             force=settings.force,
             resolved=request.resolved,
             progress=progress,
+            preflight=settings.preflight,
         )
         found.append(one)
         if len(requests) > 1:

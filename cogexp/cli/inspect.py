@@ -10,8 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cogexp.build import Request, build
+from cogexp.build import Request
 from cogexp.cli import compose, inspect_layers
+from cogexp.cli.requests import requests_of
 from cogexp.launch.logs import show_log_lines
 from cogexp.record import now
 from cogexp.spec import RunSpec, SpecError, check_choice
@@ -40,7 +41,7 @@ def command(argv: list[str]) -> int:
         )
     watch = inspect_layers.wanted(options)
     # The shapes do not depend on the picture: image-to-video models have their tables without one.
-    request = build(compose.compose_jobs(words)[0], needs_first_frame=watch)
+    (request,) = requests_of(words, needs_first_frame=watch)
     size = _size(options["against"], request.spec) if "against" in options else None
     wish = inspect_layers.read_wish(options, request) if watch else None
     show_log_lines(request.settings.debug)

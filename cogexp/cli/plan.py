@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from rich.table import Table
 from rich.text import Text
 
-from cogexp.build import build
 from cogexp.cli import compose, tables
+from cogexp.cli.requests import requests_of
 from cogexp.launch.logs import show_log_lines
 from cogexp.plan import Plan, plan
 from cogexp.plan.cards import find
 from cogexp.spec import SpecError
 from cogexp.system import requirements
+from cogexp.system.host_memory import host_memory
 
 SHOWN = 8  # settings that fit, at most
 
@@ -30,7 +31,7 @@ def command(argv: list[str]) -> int:
         raise SpecError(problem)
     if not any(word.partition("=")[0] == "device" for word in rest):
         words.overrides.append("device=cuda")  # the costs on a GPU, wherever this is asked
-    request = build(compose.compose_jobs(words)[0], needs_first_frame=False)
+    (request,) = requests_of(words, needs_first_frame=False)
     show_log_lines(request.settings.debug)
     on_gpu = request.settings.device != "cpu"
     card = find(own["gpu"]) if "gpu" in own and on_gpu else _here() if on_gpu else None
@@ -40,6 +41,7 @@ def command(argv: list[str]) -> int:
         device=request.settings.device,
         outputs=request.settings.outputs,
         exact=exact,
+        main_memory=host_memory() if _is_for_this_machine(own, on_gpu) else None,
     )
     if "--json" in own:
         print(json.dumps(planned.to_dict(), allow_nan=False, indent=2))
@@ -68,6 +70,11 @@ def split_own(argv: list[str]) -> tuple[dict[str, str], list[str]]:
     if own.get("gpu") == "":
         raise SpecError("gpu must be auto, a size such as 24GB or a card's name, got ''; nearest: auto")
     return own, rest
+
+
+def _is_for_this_machine(own: Mapping[str, str], on_gpu: bool) -> bool:
+    """Whether it would run here: another card is in another machine."""
+    return not on_gpu or (own.get("gpu", "auto") == "auto" and _here() is not None)
 
 
 def _here() -> str | None:
@@ -123,12 +130,21 @@ def _facts(planned: Plan) -> list[tuple[str, str]]:
     facts = [
         ("peak", f"{peak}, and about 0.5 GiB for the CUDA context ({how})"),
         ("tokens", f"{planned.tokens:,}; latent (t, c, h, w) {latent}"),
-        ("disk", f"{planned.disk_gib:.1f} GiB of weights; main memory about {planned.host_gib:.0f} GiB"),
+        ("main memory", _main_memory(planned)),
+        ("disk", f"{planned.disk_gib:.1f} GiB of weights"),
     ]
     if planned.seconds:
         note = planned.corrected_by or "a roofline: rough until runs on this card correct it"
         facts.append(("time", f"about {sum(planned.seconds.values()):.0f} s without loading ({note})"))
     return facts
+
+
+def _main_memory(planned: Plan) -> str:
+    needed = f"about {planned.host_gib:.1f} GiB"
+    if planned.host is None:
+        return needed
+    verdict = "fits" if planned.fits_host else "does not fit"
+    return f"{needed}: {verdict}, this machine has {planned.host}"
 
 
 def _show_suggestions(planned: Plan) -> None:

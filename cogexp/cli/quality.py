@@ -9,8 +9,9 @@ from dataclasses import replace
 from rich.table import Table
 from rich.text import Text
 
-from cogexp.build import Request, build
+from cogexp.build import Request
 from cogexp.cli import compose, tables
+from cogexp.cli.requests import requests_of
 from cogexp.cli.runs import preflight, show_log_lines
 from cogexp.launch.execute import execute, run_folder
 from cogexp.quality import Cost, Pair, cost_of, difference, frames_of, pairs
@@ -32,7 +33,7 @@ def command(argv: list[str]) -> int:
         rest = [*rest, "metrics.names=clip_score"]
     if not {"-m", "--multirun"} & set(rest):
         rest = ["-m", *rest]
-    requests = [build(job) for job in compose.compose_jobs(compose.parse_words(rest))]
+    requests = requests_of(compose.parse_words(rest))
     found = pairs(request.spec for request in {r.spec.run_id: r for r in requests}.values())
     if not found:
         raise SpecError(

@@ -8,14 +8,16 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from cogexp import record as records
-from cogexp.build import Request, Settings, build
+from cogexp.build import Request, Settings
 from cogexp.cli import compose, decision, tables
 from cogexp.cli.compose import Words
 from cogexp.cli.forecast import show
+from cogexp.cli.requests import requests_of
 from cogexp.launch.execute import execute, run_folder
+from cogexp.launch.host_room import host_room
 from cogexp.launch.logs import show_log_lines
 from cogexp.plan import plan
-from cogexp.plan.preflight import check
+from cogexp.plan.preflight import HostRoom, check
 from cogexp.spec import SpecError, check_choice
 from cogexp.study import manifest
 from cogexp.study.forecast import Forecast, forecast
@@ -33,11 +35,12 @@ PLAN_TOLERANCE = 1.1  # a plan may be off by this much before a limit that it br
 def command(words: Words) -> int:
     """Check every job first (SpecError: nothing was run), then run; 0 when all are done, else 1."""
     launcher = compose.launcher_of(words)
-    requests = [build(job) for job in compose.compose_jobs(words)]
+    requests = requests_of(words, launches=words.multirun)
     settings = requests[0].settings
     engine = _engine(launcher, settings)
     show_log_lines(settings.debug)
-    preflight(requests, for_stderr())
+    room = host_room(launcher, settings.device, len(requests))
+    preflight(requests, for_stderr(), room)
     if words.plan_only:
         show(_forecast(requests), settings.study)
         return 0
@@ -49,8 +52,9 @@ def command(words: Words) -> int:
     return _sweep(words, requests, engine)
 
 
-def preflight(requests: list[Request], progress: Progress) -> None:
-    """Refuse what cannot fit the GPU, and say what is near its limit, before anything is loaded.
+def preflight(requests: list[Request], progress: Progress, room: HostRoom | None = None) -> None:
+    """Refuse what cannot fit the GPU or main memory (`room`; default: this machine's), and say what is near
+    a limit, before anything is loaded.
 
     Raises:
         SpecError: a run that is not done yet cannot fit, and preflight=refuse.
@@ -58,7 +62,7 @@ def preflight(requests: list[Request], progress: Progress) -> None:
     for request in {r.spec.run_id: r for r in requests}.values():
         settings = request.settings
         done = records.is_done(run_folder(request)) and not settings.force
-        if done or settings.preflight == "off" or not (found := check(request.spec, settings.device)):
+        if done or settings.preflight == "off" or not (found := check(request.spec, settings.device, room)):
             continue
         if found.impossible and settings.preflight == "refuse":
             raise SpecError(f"{found.text}; preflight=warn runs it all the same")
@@ -66,11 +70,11 @@ def preflight(requests: list[Request], progress: Progress) -> None:
 
 
 def preflight_problem(request: Request, max_vram_gib: float | None = None) -> str:
-    """Why this run should not be started on its GPU, or with no more than `max_vram_gib`; '' when it may."""
-    if not request.settings.device.startswith("cuda"):
-        return ""
+    """Why this run should not be started here, or with no more than `max_vram_gib`; '' when it may."""
     if (found := check(request.spec, request.settings.device)) and found.impossible:
         return found.text
+    if not request.settings.device.startswith("cuda"):
+        return ""
     peak = plan(request.spec).peak_allocated_gib
     if max_vram_gib is not None and peak > PLAN_TOLERANCE * max_vram_gib:
         return f"planned peak VRAM is {peak:.1f} GiB (max_vram {max_vram_gib:g})"
@@ -163,10 +167,11 @@ def _engine(launcher: dict[str, Any], settings: Settings) -> Engine:
         overlap.check(settings, pair)
         return lambda requests, ahead, progress: overlap.launch(requests, progress, ahead.seconds, pair)
     if launcher["name"] == "submitit":
-        from cogexp.launch import slurm
+        from cogexp.launch import sbatch_options, slurm
 
         batch = _options(slurm.Options, options)
         slurm.check()
+        sbatch_options.check(batch.cluster, batch.slurm)
         return lambda requests, ahead, progress: slurm.launch(requests, progress, batch)
     from cogexp.launch import basic
 

@@ -14,6 +14,7 @@ from cogexp.cli import studies
 from cogexp.cli.paths import conf_dir
 from cogexp.spec import SpecError
 
+SLURM_OPTIONS = "hydra.launcher.slurm."
 # Free text: a comma or an apostrophe in it is a comma or an apostrophe, not Hydra's grammar.
 TEXT_KEYS = ("prompt.text", "prompt.negative", "study")
 
@@ -37,6 +38,7 @@ class Words:
     passthrough: bool
     plan_only: bool = False  # --plan: say what would run, run nothing
     pick: tuple[str, ...] = ()  # words of the decision at the end of a study
+    keys: tuple[str, ...] = ()  # the keys that the user set, without those of a ready study
 
 
 def parse_words(argv: list[str]) -> Words:
@@ -65,9 +67,10 @@ def parse_words(argv: list[str]) -> Words:
         raise SpecError(
             f"--config-path must hold {name}.yaml, got {known.config_path!r}; a run's folder has one"
         )
+    given = [word for word in rest if word.partition("=")[0] != "sweep"]
     study, rest = _take_study(rest)
     asks_hydra = known.cfg or known.info or known.hydra_help or known.shell_completion
-    overrides = [quote_text(word) for word in rest]
+    overrides = [_open_slurm(quote_text(word)) for word in rest]
     if known.config_path and not _has_defaults(folder / f"{name}.yaml"):
         # A run's own config.yaml holds values, not choices: a group named beside it is laid over them.
         overrides = [f"+{word}" if word.partition("=")[0] in GROUPS else word for word in overrides]
@@ -79,6 +82,7 @@ def parse_words(argv: list[str]) -> Words:
         passthrough=bool(asks_hydra),
         plan_only=known.plan,
         pick=study.pick if study else (),
+        keys=tuple(word.partition("=")[0].lstrip("+~") for word in given),
     )
 
 
@@ -94,6 +98,11 @@ def _take_study(words: list[str]) -> tuple[studies.StudyFile | None, list[str]]:
     given = [word.partition("=")[0].lstrip("+~") for word in rest]
     name = [] if "study" in given else [f"study={study.name}"]
     return study, [*name, *study.words(given), *rest]
+
+
+def _open_slurm(word: str) -> str:
+    """An option of sbatch is a key of its own, which no file lists: Hydra adds it."""
+    return f"++{word}" if word.startswith(SLURM_OPTIONS) else word
 
 
 def _has_defaults(file: Path) -> bool:

@@ -25,10 +25,12 @@ from cogexp.launch.lost import record_lost
 from cogexp.launch.process import usable_cores
 from cogexp.launch.second import Make
 from cogexp.plan import cards, memory
+from cogexp.plan.weights import weights
 from cogexp.run import FirstHalf, forget_denoiser
 from cogexp.spec import RunSpec, SpecError
 from cogexp.store import Keys
 from cogexp.study.order import model_key
+from cogexp.system import host_memory
 from cogexp.terminal import Progress
 
 CONTEXT_GIB = 0.5  # of GPU memory, for each process that uses it
@@ -73,10 +75,8 @@ def both_denoise(specs: Sequence[RunSpec], device: str) -> bool:
     """On a CPU with several cores, and memory for everything twice."""
     if device != "cpu" or usable_cores() < 2 or not specs:
         return False
-    import psutil
-
     twice = 2 * max(_peak(spec, ("encode", "denoise", "decode", "upscale")) for spec in specs)
-    return bool(twice <= psutil.virtual_memory().available / 2**30)
+    return twice <= host_memory.host_memory().available_gib
 
 
 def longest_first(specs: Sequence[RunSpec]) -> list[int]:
@@ -103,7 +103,7 @@ def _peak(spec: RunSpec, names: tuple[str, ...]) -> float:
 def _not_the_decoder(spec: RunSpec) -> float:
     """GiB of the other parts' weights that one process would hold while it decodes."""
     variant = VARIANTS[spec.model.name]
-    return max(memory.resident(spec, variant, "decode") - memory.weights(spec, variant)["vae"], 0.0)
+    return max(memory.resident(spec, variant, "decode") - weights(spec, variant)["vae"], 0.0)
 
 
 def launch(

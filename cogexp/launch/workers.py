@@ -14,8 +14,6 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-import psutil
-
 from cogexp.build import Request
 from cogexp.launch.execute import execute
 from cogexp.launch.pool import Outcome, Pool, Said, Work
@@ -28,8 +26,10 @@ from cogexp.launch.process import (
     usable_cores,
     was_asked_to_end,
 )
+from cogexp.plan import plan
 from cogexp.provenance import redact
 from cogexp.spec import SpecError
+from cogexp.system import host_memory
 from cogexp.terminal import Progress
 
 END_SECONDS = 5.0  # for an idle worker to leave by itself
@@ -61,14 +61,16 @@ def check(device: str, options: Options) -> None:
         )
 
 
-def environments(device: str, options: Options, jobs: int) -> list[dict[str, str]]:
+def environments(
+    device: str, options: Options, jobs: int, gib_a_worker: float = GIB_A_WORKER
+) -> list[dict[str, str]]:
     """What each worker's environment says of its share of the machine, one a worker."""
     if device == "cuda":
         gpus = _gpus()
         count = len(gpus) if options.workers == "auto" else int(options.workers)
         return [{_GPUS: gpus[i % len(gpus)]} for i in range(min(count, jobs))]
     cores = usable_cores()
-    room = int(psutil.virtual_memory().available / 2**30 / GIB_A_WORKER)
+    room = int(host_memory.host_memory().available_gib / gib_a_worker)
     count = min(cores, MOST_ON_CPU, room) if options.workers == "auto" else int(options.workers)
     count = max(min(count, jobs), 1)
     return [threads(cores // count)] * count
@@ -98,7 +100,8 @@ def launch(
     """
     settings = requests[0].settings
     check(settings.device, options)
-    shares = environments(settings.device, options, len(requests))
+    largest = max(plan(request.spec, device=settings.device).host_gib for request in requests)
+    shares = environments(settings.device, options, len(requests), max(GIB_A_WORKER, largest))
     crew = _Processes(shares, (work, os.getcwd(), settings.debug))
     Pool(crew, "worker process", requests, progress, seconds).run(len(shares))
 

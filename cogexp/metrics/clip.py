@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cogexp.metrics.clip_frames import EvalClip, Frames
 from cogexp.metrics.score import Context, Score, from_values
+from cogexp.text_window import cut_line
 
 
 class ClipNetwork(Protocol):
@@ -63,14 +64,26 @@ class HfClip:
 
         window = int(self.model.config.text_config.max_position_embeddings)
         tokens = self.tokenizer([text], padding=True, truncation=True, max_length=window, return_tensors="pt")
-        whole = len(self.tokenizer(text, truncation=False, verbose=False)["input_ids"])
-        remark = f"prompt cut to {window} of {whole} tokens" if whole > window else ""
+        remark = self._remark(text, window)
         with torch.inference_mode():
             features = self.model.get_text_features(
                 input_ids=tokens["input_ids"].to(self.device),
                 attention_mask=tokens["attention_mask"].to(self.device),
             )
         return _as_array(features)[0], remark
+
+    def _remark(self, text: str, window: int) -> str:
+        """Where the text is cut; '' when it is read to its end."""
+        whole = len(self.tokenizer(text, truncation=False, verbose=False)["input_ids"])
+        if whole <= window:
+            return ""
+        if not getattr(self.tokenizer, "is_fast", False):
+            return f"prompt cut: CLIP reads {window} of {whole} tokens"
+        spans = self.tokenizer(
+            text, truncation=False, verbose=False, add_special_tokens=False, return_offsets_mapping=True
+        )["offset_mapping"]
+        special = whole - len(spans)
+        return "prompt " + cut_line(text, spans, encoder="CLIP", window=window, special=special)
 
 
 def _as_array(features: Any) -> NDArray[np.float32]:

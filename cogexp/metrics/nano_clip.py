@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from cogexp.metrics.clip_frames import Frames
 from cogexp.nano import clip
+from cogexp.nano.weights import MAX_SEQUENCE_LENGTH
+from cogexp.text_window import cut_line
 
 NAME = clip.NAME
 
@@ -26,11 +28,13 @@ class NanoClip:
         return np.asarray(clip.image_features(self.model, frames).cpu().numpy(), dtype=np.float32)
 
     def embed_text(self, text: str) -> tuple[NDArray[np.float32], str]:
-        """A sentence -> (128,), and which of its words the network has never seen."""
-        from cogexp.nano.tokenizer import unknown_words_line
+        """A sentence -> (128,), and which of its words the network has never seen or does not read."""
+        from cogexp.nano.tokenizer import token_spans, unknown_words_line
 
         features = clip.text_features(self.model, [text])[0].cpu().numpy()
-        return np.asarray(features, dtype=np.float32), unknown_words_line(text) or ""
+        cut = cut_line(text, token_spans(text), encoder="its CLIP", window=MAX_SEQUENCE_LENGTH)
+        remarks = [unknown_words_line(text) or "", f"prompt {cut}" if cut else ""]
+        return np.asarray(features, dtype=np.float32), "; ".join(filter(None, remarks))
 
 
 def load(device: str) -> NanoClip:

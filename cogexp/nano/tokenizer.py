@@ -15,7 +15,7 @@ from cogexp.nano.weights import MAX_SEQUENCE_LENGTH
 from cogexp.nano.words import replacement_rules, vocabulary
 
 if TYPE_CHECKING:
-    from tokenizers import normalizers
+    from tokenizers import Tokenizer, normalizers
     from transformers import PreTrainedTokenizerFast
 
 
@@ -72,13 +72,33 @@ def unknown_words(text: str) -> list[str]:
     return list(dict.fromkeys(word for word in normalize(text).split() if word not in known))
 
 
+def token_spans(text: str) -> list[tuple[int, int]]:
+    """(first, end) of each token in characters of `text`, without the closing EOS. Costs no transformers."""
+    spans: list[tuple[int, int]] = _backend().encode(text, add_special_tokens=False).offsets
+    return spans
+
+
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """A new PreTrainedTokenizerFast: pads to and truncates at `max_length`, ends every text with EOS.
 
     Built from the word list alone, so it is the same in every process and needs no file.
     """
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(
+        tokenizer_object=_backend(),
+        pad_token=PAD,
+        eos_token=EOS,
+        unk_token=UNK,
+        model_max_length=MAX_SEQUENCE_LENGTH,
+        padding_side="right",
+        truncation_side="right",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _backend() -> Tokenizer:
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     tokenizer = Tokenizer(models.Unigram(pieces(), unk_id=UNK_ID, byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence(
@@ -99,16 +119,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"$A {EOS}", special_tokens=[(EOS, EOS_ID)]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=PAD,
-        eos_token=EOS,
-        unk_token=UNK,
-        model_max_length=MAX_SEQUENCE_LENGTH,
-        padding_side="right",
-        truncation_side="right",
-        clean_up_tokenization_spaces=False,
-    )
+    return tokenizer
 
 
 def unknown_words_line(text: str) -> str | None:

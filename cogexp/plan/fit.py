@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from cogexp.catalog import VARIANTS
-from cogexp.plan import cards, compute, measured, memory, roofline
+from cogexp.plan import cards, compute, host, measured, memory, roofline
 from cogexp.plan.cards import Card
 from cogexp.plan.memory import StageMemory
 from cogexp.plan.settings import Suggestion, suggestions
 from cogexp.rules import decode_problem
 from cogexp.spec import RunSpec
+from cogexp.system.host_memory import HostMemory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ class Plan:
     suggestions: list[Suggestion] = field(default_factory=list)
     corrected_by: str = ""
     traced: bool = False
+    host: HostMemory | None = None  # this machine's, where it is the one that will run it
 
     @property
     def peak_allocated_gib(self) -> float:
@@ -52,6 +54,11 @@ class Plan:
     def impossible(self) -> bool:
         """More than the card has."""
         return self.card is not None and self.peak_allocated_gib > self.card.limit_gib
+
+    @property
+    def fits_host(self) -> bool | None:
+        """Whether main memory suffices; None where it is not known."""
+        return None if self.host is None else self.host_gib <= self.host.available_gib
 
     @property
     def warning(self) -> str:
@@ -95,6 +102,12 @@ class Plan:
             "seconds": self.seconds and {stage: round(value, 2) for stage, value in self.seconds.items()},
             "disk_gib": round(self.disk_gib, 2),
             "host_gib": round(self.host_gib, 2),
+            "host": {
+                "needed_gib": round(self.host_gib, 2),
+                "available_gib": self.host and round(self.host.available_gib, 2),
+                "total_gib": self.host and round(self.host.total_gib, 2),
+                "fits": self.fits_host,
+            },
             "traced": self.traced,
             "warning": self.warning,
             "suggestions": [
@@ -104,6 +117,7 @@ class Plan:
                     "peak_reserved_gib": round(found.peak_reserved_gib, 3),
                     "relative_time": round(found.relative_time, 3),
                     "changes_pixels": found.changes_pixels,
+                    "host_gib": round(found.host_gib, 2),
                 }
                 for found in self.suggestions
             ],
@@ -117,11 +131,13 @@ def plan(
     device: str = "cuda",
     outputs: Path | None = None,
     exact: bool = False,
+    main_memory: HostMemory | None = None,
 ) -> Plan:
     """What `spec` costs, and which settings fit `gpu` (a card, or a text as in gpu=...; None: any).
 
     With `outputs`, times are corrected by the finished runs in it. With `exact`, activations come from a
-    trace with fake tensors (needs torch, takes up to a minute).
+    trace with fake tensors (needs torch, takes up to a minute). `main_memory`: that of the machine that will
+    run it, to compare with.
 
     Raises:
         SpecError: `gpu` is nothing known.
@@ -147,8 +163,9 @@ def plan(
         latent=compute.latent_shape(variant, size.width, size.height, size.frames),
         seconds=correction.apply(spec, roofline.seconds(spec, variant, card)) if card else None,
         disk_gib=memory.disk_gib(variant),
-        host_gib=memory.host_gib(spec, variant, device),
+        host_gib=host.host_gib(spec, variant, device),
         suggestions=suggestions(spec, card, correction) if device != "cpu" else [],
         corrected_by=correction.said,
         traced=exact,
+        host=main_memory,
     )

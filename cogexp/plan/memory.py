@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from cogexp import catalog, tiles
 from cogexp.catalog import Variant
 from cogexp.plan import compute
-from cogexp.plan.weights import BYTES, GIB, leaves, resident, weights
+from cogexp.plan.weights import BYTES, GIB, leaves, resident
 from cogexp.spec import OptimizationSpec, RunSpec
 
 T5_ACTIVATION = 16.2e6  # elements, one prompt of 226 tokens
@@ -40,9 +40,6 @@ CACHED_OUTPUTS = {"none": 0, "pab": 1, "fastercache": 2, "firstblock": 0.1, "tay
 RESERVED = {"encode": 1.2, "denoise": 1.8, "decode": 1.6, "upscale": 1.2}
 RESERVED_LEAN = 1.9
 RESERVED_SEQUENTIAL = 1.2
-# Resident memory of the process before there are weights: measured on a CPU (tests/plan/test_weights.py), an
-# estimate with CUDA's libraries.
-LIBRARIES_CPU_GIB, LIBRARIES_GPU_GIB = 1.0, 3.0
 # Elements a native pixel of one frame at scale 4, in float16, and parameters: estimates.
 UPSCALERS = {
     "esrgan": (450, 620_000),
@@ -183,20 +180,6 @@ def disk_gib(variant: Variant) -> float:
     around = 4 if variant.generation == "1.5" else 2
     others = catalog.TEXT_ENCODER_PARAMETERS + catalog.VAE_PARAMETERS
     return (2 * variant.transformer_parameters + around * others) / GIB
-
-
-def host_gib(spec: RunSpec, variant: Variant, device: str) -> float:
-    """Main memory: the libraries, and the weights that wait there (without offload: one part while it loads;
-    on a CPU all of them and the largest activations)."""
-    held = weights(spec, variant)
-    if device == "cpu":
-        activations = max(stage.activations_gib for stage in stages(spec, variant).values())
-        return LIBRARIES_CPU_GIB + sum(held.values()) + activations
-    if spec.optimization.offload == "text":
-        # One waits while the other one loads.
-        return LIBRARIES_GPU_GIB + held["text_encoder"] + held["transformer"]
-    one_at_a_time = spec.optimization.offload in ("none", "group-disk")
-    return LIBRARIES_GPU_GIB + (max(held.values()) if one_at_a_time else sum(held.values()))
 
 
 def plain_peak_gib(variant: Variant, width: int, height: int, frames: int) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from cogexp.catalog import Variant
 from cogexp.plan import compute, memory
 from cogexp.plan.cards import Card
+from cogexp.plan.weights import weights
 from cogexp.spec import RunSpec
 
 # "On the H200" below: measured with `bench`, docs/performance.md.
@@ -29,7 +30,7 @@ QUANTIZED_SPEEDUP = {"int8dq": 212.0 / 177.3, "fp8": 87.5 / 75.3}
 
 def seconds(spec: RunSpec, variant: Variant, card: Card) -> dict[str, float]:
     """Seconds of encode, denoise and decode, weights already loaded."""
-    flags, size, held = spec.optimization, spec.resolution, memory.weights(spec, variant)
+    flags, size, held = spec.optimization, spec.resolution, weights(spec, variant)
     half = spec.model.dtype != "float32"
     throughput = card.efficiency * card.tflops if half else 0.8 * card.fp32_tflops
     work = compute.tflop(spec, variant)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from cogexp.catalog import VARIANTS, Variant
-from cogexp.plan import cards, measured, memory, roofline
+from cogexp.plan import cards, host, measured, memory, roofline
 from cogexp.plan.cards import Card
 from cogexp.rules import TOGETHER, decode_problem
 from cogexp.spec import OptimizationSpec, RunSpec
@@ -40,6 +41,7 @@ class Suggestion:
     peak_reserved_gib: float
     relative_time: float
     changes_pixels: str = ""
+    host_gib: float = 0.0  # main memory
 
 
 def suggestions(
@@ -66,6 +68,7 @@ def suggestions(
                     peak_reserved_gib=max(stage.reserved_gib for stage in stages),
                     relative_time=time_of(candidate) / asked,
                     changes_pixels="; ".join(approximations(candidate.optimization)),
+                    host_gib=host.host_gib(candidate, variant, "cuda"),
                 )
             )
     kept: list[Suggestion] = []
@@ -90,11 +93,14 @@ def candidates(spec: RunSpec, variant: Variant, free: tuple[str, ...]) -> Iterat
         yield candidate
 
 
-def choose(spec: RunSpec, free: tuple[str, ...], card: Card) -> OptimizationSpec | None:
+def choose(
+    spec: RunSpec, free: tuple[str, ...], card: Card, host_room_gib: float = math.inf
+) -> OptimizationSpec | None:
     """The fastest values of the `free` flags with which `spec` fits `card`, of those within 1 % the gentlest;
     None when nothing fits.
 
-    A flag that changes the pixels is taken only when nothing fits without it.
+    Weights that wait must fit `host_room_gib` of main memory, too, where any of
+    the fitting settings do. A flag that changes the pixels is taken only when nothing fits without it.
     """
     variant = VARIANTS[spec.model.name]
 
@@ -109,6 +115,7 @@ def choose(spec: RunSpec, free: tuple[str, ...], card: Card) -> OptimizationSpec
     ]
     if not fitting:
         return None
+    fitting = [c for c in fitting if host.host_gib(c, variant, "cuda") <= host_room_gib] or fitting
     best = min(map(rank, fitting))
     # The roofline does not know better than to a per cent: then the gentlest, which comes first.
     return next(

@@ -25,9 +25,11 @@ from cogexp.machine import Gpu
 from cogexp.run import FirstHalf
 from cogexp.spec import SpecError
 from cogexp.store import Keys, Store
+from cogexp.system import host_memory
 from cogexp.terminal import Progress, Silent
 from cogexp.video import read
 from tests.launch.jobs import by_seed, finish, requests
+from tests.system.machines import make_machine
 from tests.waiting import PATIENCE, until
 
 DEADLY, RAISING = 1, 2
@@ -225,12 +227,13 @@ def test_both_denoise_only_on_a_cpu_with_cores_and_memory(
 ) -> None:
     specs = [job.spec for job in requests(tmp_path, 1)]
     monkeypatch.setattr(overlap, "usable_cores", lambda: 2)
-    little, much = (psutil.virtual_memory()._replace(available=size) for size in (2**20, 2**36))
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: much)
+    much = make_machine(tmp_path / "much", total_gib=64, available_gib=64)
+    monkeypatch.setattr(host_memory, "ROOT", much)
     assert overlap.both_denoise(specs, "cpu")
     assert not overlap.both_denoise(specs, "cuda")
+    little = make_machine(tmp_path / "root", total_gib=1, available_gib=0.001)
     with monkeypatch.context() as short:
-        short.setattr(psutil, "virtual_memory", lambda: little)
+        short.setattr(host_memory, "ROOT", little)
         assert not overlap.both_denoise(specs, "cpu")
     monkeypatch.setattr(overlap, "usable_cores", lambda: 1)
     assert not overlap.both_denoise(specs, "cpu")

@@ -16,8 +16,10 @@ from cogexp.build import Request
 from cogexp.launch import workers
 from cogexp.launch.workers import Options, environments, launch
 from cogexp.spec import SpecError
+from cogexp.system import host_memory
 from cogexp.terminal import Progress
 from tests.launch.jobs import Said, by_seed, finish, requests
+from tests.system.machines import make_machine
 from tests.waiting import PATIENCE, until
 
 DEADLY, RAISING = 2, 4
@@ -118,15 +120,17 @@ def _leave(*_: object) -> None:
     os._exit(3)
 
 
-def test_the_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cores_are_shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(12)), raising=False)
-    memory = psutil.virtual_memory()._replace(available=100 * 2**30)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    wide = make_machine(tmp_path / "wide", total_gib=128, available_gib=100)
+    monkeypatch.setattr(host_memory, "ROOT", wide)
     assert [e["OMP_NUM_THREADS"] for e in environments("cpu", Options(), 24)] == ["3"] * 4
     assert len(environments("cpu", Options(), 2)) == 2
     assert [e["OMP_NUM_THREADS"] for e in environments("cpu", Options(workers=6), 24)] == ["2"] * 6
-    short = memory._replace(available=9 * 2**30)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: short)
+    assert len(environments("cpu", Options(), 24, gib_a_worker=40)) == 2
+    # Of a container: its limit counts, whatever the machine has.
+    short = make_machine(tmp_path / "short", total_gib=128, available_gib=100, limit_gib=9)
+    monkeypatch.setattr(host_memory, "ROOT", short)
     assert len(environments("cpu", Options(), 24)) == 2
 
 

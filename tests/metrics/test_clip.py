@@ -103,7 +103,10 @@ def test_a_negative_cosine_counts_as_zero(network):
 
 def test_a_long_prompt_is_cut_and_said_so(network):
     found = measure(pan(0, frames=1), 8, "a b c d e f g h a b c", ["clip_score"], networks={"clip": network})
-    assert found.notes["clip_score"] == "tiny; prompt cut to 9 of 13 tokens"
+    assert found.notes["clip_score"] == (
+        "tiny; prompt cut: CLIP reads 9 of 13 tokens; the last word read is 'g' (word 7 of 11), "
+        "the first that is not is 'h'"
+    )
     cut = measure(pan(0, frames=1), 8, "a b c d e f g", ["clip_score"], networks={"clip": network})
     assert found.scores["clip_score"] == pytest.approx(cut.scores["clip_score"], abs=1e-4)
 

@@ -83,6 +83,13 @@ def test_without_weights_it_is_skipped_with_the_command(
     assert "python -m cogexp.nano.train clip" in found.skipped["clip_score"]
 
 
+def test_a_prompt_beyond_its_window_is_named_beside_the_score() -> None:
+    network = nano_clip.NanoClip(model=clip.build_clip(0))
+    _, remark = network.embed_text("a gray wolf in a forest " * 10 + "castle")
+    assert remark.startswith("not in the nano world: castle; prompt cut: its CLIP reads 48 of ")
+    assert network.embed_text("a gray wolf")[1] == ""
+
+
 def test_there_is_nothing_to_fetch() -> None:
     from cogexp.metrics.fetch import needed
 

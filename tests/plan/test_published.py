@@ -28,6 +28,7 @@ import pytest
 from cogexp.build import build
 from cogexp.catalog import VARIANTS
 from cogexp.plan import memory
+from cogexp.plan.weights import weights as weights_of
 from cogexp.spec import RunSpec
 
 ALLOCATED, RESERVED = 0.05, 0.12
@@ -122,7 +123,7 @@ def test_the_vae_alone(tiling: bool, gib: float, reserved_gib: float) -> None:
 def test_weights(name: str, fused: bool, gib: float) -> None:
     """torchao, model_memory."""
     spec = spec_of(name, dtype="bfloat16", fuse_qkv=fused)
-    assert sum(memory.weights(spec, VARIANTS[name]).values()) == pytest.approx(gib, rel=0.01)
+    assert sum(weights_of(spec, VARIANTS[name]).values()) == pytest.approx(gib, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ def test_why_it_took_fifty_gigabytes(settings: dict[str, Any], gib: float) -> No
 def test_half_precision_keeps_some_of_t5_in_float32() -> None:
     """transformers keeps T5's `wo` in float32 when a checkpoint is loaded in float16: 1.9 GiB more."""
     half, brain = (
-        memory.weights(spec_of("cogvideox-2b", dtype=d), VARIANTS["cogvideox-2b"])
+        weights_of(spec_of("cogvideox-2b", dtype=d), VARIANTS["cogvideox-2b"])
         for d in ("float16", "bfloat16")
     )
     assert half["text_encoder"] - brain["text_encoder"] == pytest.approx(1.875)

@@ -13,7 +13,7 @@ from transformers import T5Config, T5EncoderModel
 from cogexp import catalog
 from cogexp.build import build
 from cogexp.engine import configs
-from cogexp.plan import memory, plan, weights
+from cogexp.plan import host, memory, plan, weights
 from cogexp.spec import FLAG_CHOICES, RunSpec
 
 FIVE = catalog.VARIANTS["cogvideox-5b"]
@@ -126,5 +126,5 @@ def test_main_memory_on_a_cpu(size: tuple[int, int], gib: tuple[float, float]) -
     torch 2.14, Linux, 2026-11-27)."""
     config = {"model": {"name": "nano"}, "device": "cpu", "prompt": {"text": "two wolves"}}
     spec = build({**config, "resolution": {"width": size[0], "height": size[1]}}).spec
-    planned = memory.host_gib(spec, catalog.VARIANTS["nano"], "cpu")
+    planned = host.host_gib(spec, catalog.VARIANTS["nano"], "cpu")
     assert 0.9 * gib[0] <= planned <= 1.1 * gib[1]

@@ -1,0 +1,1 @@
+"""From words to a checked request: what a setting reads of what it is given."""
