@@ -52,7 +52,7 @@ def explain(folder: Path, out: Path, *, device: str, progress: Progress) -> Expl
     """
     record = records.read(folder)
     spec = RunSpec.from_dict(record.spec)
-    kept = Store(out / "store", 0).load("denoise", Keys.of(spec).denoise)
+    kept = Store(out / "store", 0).load("denoise", Keys.of(spec).denoise, spec)
     if kept is None:
         raise ExplainError(
             f"the latents of {record.run_id} are not in {out / 'store'}; make them again with: "

@@ -7,6 +7,7 @@ so that the upscaled clip is never held as a whole. Chunks are (n, h, w, 3) uint
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cogexp.upscale import Upscaler
+
+log = logging.getLogger("cogexp")
 
 BLACK_LEVEL = 2  # a clip whose brightest pixel is this dark is no night scene, it is an overflow
 SHOWN = 4  # frames on the contact sheet
@@ -48,7 +51,7 @@ def latents(attempt: Attempt, store: Store, progress: Progress) -> Tensor:
     from cogexp.engine import generate
 
     keys, meter, spec = Keys.of(attempt.spec), attempt.meter, attempt.spec
-    if (kept := store.load("denoise", keys.denoise)) is not None:
+    if (kept := store.load("denoise", keys.denoise, spec)) is not None:
         meter.reuse("encode", kept[1]["encode"])
         meter.reuse("denoise", kept[1]["denoise"])
         return kept[0]["latents"]
@@ -76,7 +79,7 @@ def _embeddings(attempt: Attempt, store: Store, progress: Progress, spec: RunSpe
     )
     found, costs = {}, []
     for name, text in texts.items():
-        if (kept := store.load("encode", text_key(spec, text))) is not None:
+        if (kept := store.load("encode", text_key(spec, text), spec)) is not None:
             found[name] = kept[0]["embedding"]
             costs.append(kept[1])
     missing = {name: text for name, text in texts.items() if name not in found}
@@ -107,10 +110,14 @@ def _calibration(attempt: Attempt, store: Store, progress: Progress) -> list[flo
         with progress.stage("calibrate", spec.sampler.steps) as advance, attempt.meter("load"):
             ratios = generate.calibrate(spec, embeddings, attempt.device, lambda done, _: advance(done))
         size = f"{spec.resolution.name}x{spec.resolution.frames}"
-        magcache.write(
-            file, ratios, {"model": spec.model.name, "size": size, "sampler": asdict(spec.sampler)}
-        )
-        attempt.resolved["magcache"] = f"calibrated in one exact clip of its own, kept in {file.name}"
+        about = {"model": spec.model.name, "size": size, "sampler": asdict(spec.sampler)}
+        note = f"kept in {file.name}"
+        try:
+            magcache.write(file, ratios, about)
+        except OSError as error:  # costs only the reuse
+            note = f"not kept ({error.strerror or error})"
+            log.warning("MagCache's calibration could not be kept: %s", error)
+        attempt.resolved["magcache"] = f"calibrated in one exact clip of its own, {note}"
     else:
         attempt.resolved["magcache"] = f"calibrated earlier: {file.name}"
     return ratios
@@ -123,7 +130,7 @@ def native_frames(attempt: Attempt, store: Store, progress: Progress) -> Iterato
     from cogexp.engine import generate
 
     key, meter = Keys.of(attempt.spec).decode, attempt.meter
-    if (kept := store.load("decode", key)) is not None:
+    if (kept := store.load("decode", key, attempt.spec)) is not None:
         for name in ("encode", "denoise", "decode"):
             meter.reuse(name, kept[1][name])
         yield from np.array_split(kept[0]["frames"].numpy(), max(1, len(kept[0]["frames"]) // 8))

@@ -35,7 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "build": {"build_parts", "spec", "catalog", "machine", "rules", "checks", "choose", "nano", "plan"},
     "provenance": set(),
     "record": {"provenance", "spec"},
-    "store": {"spec", "tiles"},
+    "storage": {"spec", "tiles"},
+    "store": {"spec", "storage", "tiles"},
     "engine": {"allocator", "spec", "catalog", "video", "nano", "tiles", "whole"},
     # fourth
     "tracking": {"provenance", "record", "whole"},
@@ -137,6 +138,7 @@ LIGHT = (
     "build",
     "build_parts",
     "record",
+    "storage",
     "store",
     "machine",
     "terminal",
