@@ -7,7 +7,8 @@ interruption does, after it was recorded too.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,7 @@ from cogexp.engine.models import MODELS, check_device
 from cogexp.engine.optimize import optimization_notes
 from cogexp.record import Record
 from cogexp.spec import RunSpec
+from cogexp.system import streams
 from cogexp.tracking import NullTracker, Tracker
 
 log = logging.getLogger("cogexp")
@@ -52,14 +54,16 @@ class Attempt:
     def __enter__(self) -> Attempt:
         self.started = records.now()
         self._log = _RunLog(self.folder)
+        self._unwritten = streams.unwritten()
         self.resolved |= optimization_notes(self.spec, self.device)
-        self.tracker.start(
-            self.spec.run_id,
-            self.spec.to_dict(),
-            study=self.study,
-            name=self.spec.run_id,
-            tags=[self.spec.model.name, self.spec.resolution.name, self.spec.upscaler.name],
-        )
+        with self._tracking():
+            self.tracker.start(
+                self.spec.run_id,
+                self.spec.to_dict(),
+                study=self.study,
+                name=self.spec.run_id,
+                tags=[self.spec.model.name, self.spec.resolution.name, self.spec.upscaler.name],
+            )
         return self
 
     def begin(self) -> None:
@@ -75,7 +79,17 @@ class Attempt:
         for name, cost in self.meter.in_order().items():
             if name not in self._told and not cost["cached"]:
                 self._told.add(name)
-                self.tracker.progress(name, cost["seconds"])
+                with self._tracking():
+                    self.tracker.progress(name, cost["seconds"])
+
+    @contextmanager
+    def _tracking(self) -> Iterator[None]:
+        """What shows a run elsewhere must not end it."""
+        try:
+            yield
+        # Broad on purpose: a tracker talks to a process and a service of their own.
+        except Exception as error:  # noqa: BLE001
+            log.warning("tracking: %s; the run goes on", records.describe_error(error, None)["message"])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -87,10 +101,19 @@ class Attempt:
             log.debug("traceback", exc_info=(kind, error, trace))  # type: ignore[arg-type]
             if records.status_of(error) == "oom":
                 MODELS.free()  # the next job of a sweep starts with all the memory there is
+        self.resolved |= self._unsaid()
         self.record = self._finish(error)
         self._log.close()
-        self.tracked = self.tracker.finish(self.record, self.folder)
+        with self._tracking():
+            self.tracked = self.tracker.finish(self.record, self.folder)
         return isinstance(error, Exception)
+
+    def _unsaid(self) -> dict[str, str]:
+        """What a person could not read while the run went on: it is in the record at least."""
+        found = {"log.txt": self._log.problem} if self._log.problem else {}
+        if lines := streams.unwritten() - self._unwritten:
+            found["stderr"] = f"{lines} lines could not be written"
+        return found
 
     def _finish(self, error: BaseException | None) -> Record:
         """The record, written. A disk that takes no record makes the run a failed one."""
@@ -184,10 +207,23 @@ class _RunLog:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "log.txt"
-        self._handler: logging.Handler | None = None
+        self._handler: _CountingHandler | None = None
+        self._closed = ""
+
+    @property
+    def problem(self) -> str:
+        """What the file lacks, in a few words; '' when it has everything."""
+        missing = self._handler.missing if self._handler is not None else 0
+        return self._closed or (f"{missing} lines could not be written" if missing else "")
 
     def open(self) -> None:
-        handler = logging.FileHandler(self._path, mode="w", encoding="utf-8")
+        """A log that cannot be written costs itself alone."""
+        try:
+            handler = _CountingHandler(self._path, mode="w", encoding="utf-8")
+        except OSError as error:
+            self._closed = f"it could not be opened: {error.strerror or error}"
+            log.warning("log.txt: %s", self._closed)
+            return
         handler.setFormatter(_Redacted("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
         self._handler = handler
         for name in ("cogexp", "diffusers", "transformers", "py.warnings"):
@@ -198,7 +234,17 @@ class _RunLog:
             return
         for name in ("cogexp", "diffusers", "transformers", "py.warnings"):
             logging.getLogger(name).removeHandler(self._handler)
-        self._handler.close()
+        with suppress(OSError):  # what it still held does not fit on the disk
+            self._handler.close()
+
+
+class _CountingHandler(logging.FileHandler):
+    """A log file that counts the lines that it could not take."""
+
+    missing = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        self.missing += 1
 
 
 class _Redacted(logging.Formatter):

@@ -22,6 +22,7 @@ from cogexp.plan import cards, memory
 from cogexp.record import Record
 from cogexp.spec import RunSpec
 from cogexp.store import Keys, Store
+from cogexp.system import faults
 from cogexp.terminal import Progress
 
 PICTURE = "explain.png"
@@ -40,7 +41,7 @@ class Explanation:
     sentence: str
     rows: tuple[int, int] | None
     columns: tuple[int, int] | None
-    picture: Path
+    picture: Path | None
 
 
 def explain(folder: Path, out: Path, *, device: str, progress: Progress) -> Explanation:
@@ -69,14 +70,19 @@ def explain(folder: Path, out: Path, *, device: str, progress: Progress) -> Expl
     verdict = attribute(made, second, spec.resolution.fps, latents[0].float().cpu().numpy())
     sentence = _sentence(verdict, lines, how)
     title = f"{verdict.cause}: {sentence}"
-    draw(made, second, verdict, lines, title=title, how=how, out=folder / PICTURE)
-    _update(record, folder, verdict, sentence)
+    picture: Path | None = folder / PICTURE
+    try:
+        draw(made, second, verdict, lines, title=title, how=how, out=folder / PICTURE)
+        _update(record, folder, verdict, sentence)
+    except OSError as error:  # a folder that takes no files costs the picture, not the answer
+        progress.say(f"the picture and the record could not be written: {faults.described(error)}")
+        picture = None
     return Explanation(
         cause=verdict.cause,
         sentence=sentence,
         rows=verdict.rows,
         columns=verdict.columns,
-        picture=folder / PICTURE,
+        picture=picture,
     )
 
 

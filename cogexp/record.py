@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cogexp.provenance import redact
+from cogexp.system.faults import is_out_of_memory
 
 RECORD_FILE = "record.json"
 PER_FRAME_FILE = "per_frame.json"
@@ -211,13 +212,10 @@ def describe_error(error: BaseException, stage: str | None) -> dict[str, Any]:
 
 
 def status_of(error: BaseException) -> str:
-    """'interrupted', 'oom' or 'failed'. Memory errors are known by name and text: torch is not imported."""
+    """'interrupted', 'oom' or 'failed'."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    text = str(error).lower()
-    short = "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
-    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return "oom" if named or (isinstance(error, RuntimeError) and short) else "failed"
+    return "oom" if is_out_of_memory(error) else "failed"
 
 
 def _plain(value: Any, path: str, lost: dict[str, str]) -> Any:

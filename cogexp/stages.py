@@ -21,6 +21,7 @@ from cogexp.metrics import EvalClip, EvalClipBuilder
 from cogexp.spec import RunSpec, UpscalerSpec
 from cogexp.store import Keys, Store, calibration_key, calibration_spec, text_key
 from cogexp.terminal import Progress
+from cogexp.upscale.errors import InvalidPixels
 from cogexp.video import Writer
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("cogexp")
 
 BLACK_LEVEL = 2  # a clip whose brightest pixel is this dark is no night scene, it is an overflow
+SEEN_LEVEL = 16  # a clip with a pixel this bright is no black one, whatever an upscaler smooths
 SHOWN = 4  # frames on the contact sheet
 GPU_CHUNK, CPU_CHUNK = 4, 1  # frames upscaled at once; on a CPU more at once is no faster
 
@@ -169,6 +171,7 @@ def stream(attempt: Attempt, chunks: Iterator[np.ndarray], progress: Progress) -
         attempt.resolved["upscaler"] = upscaler.description
     shown = frames_to_show(spec.resolution.frames)
     native, enlarged = [], []
+    brightest = 0
     native_eval, upscaled_eval = (EvalClipBuilder(fps=fps, height=spec.metrics.height) for _ in range(2))
     step = CPU_CHUNK if attempt.device == "cpu" else GPU_CHUNK
     with ExitStack() as files:
@@ -191,9 +194,15 @@ def stream(attempt: Attempt, chunks: Iterator[np.ndarray], progress: Progress) -
                     upscaled_file.write(large)
                 with meter("measure"):
                     upscaled_eval.add(large)
+                brightest = max(brightest, int(large.max()))
                 enlarged += [frame for index, frame in enumerate(large, done) if index in shown]
                 done += len(large)
                 advance(done)
+        if upscaler and brightest <= BLACK_LEVEL and max(int(chunk.max()) for chunk in native) >= SEEN_LEVEL:
+            meter.current = "upscale"
+            raise InvalidPixels(
+                f"every upscaled frame is black (brightest pixel {brightest} of 255), the native clip is not"
+            )
         meter.current = "write"  # closing the files
     attempt.files |= {"native": "native.mp4"} | ({"upscaled": "upscaled.mp4"} if upscaler else {})
     return Clips(

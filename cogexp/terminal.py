@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from cogexp.system import streams
+
 
 class Progress(Protocol):
     """How a run tells what it is doing."""
@@ -39,7 +41,7 @@ class Lines:
 
     def say(self, text: str) -> None:
         """The line on stderr."""
-        print(text, file=sys.stderr, flush=True)
+        streams.say(text)
 
     @contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Any]:

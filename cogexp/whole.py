@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -18,5 +19,6 @@ def write_whole(file: Path, text: str) -> None:
         staged.write_text(text, encoding="utf-8")
         staged.replace(file)
     except OSError:
-        staged.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            staged.unlink(missing_ok=True)
         raise

@@ -15,7 +15,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "catalog": set(),
     "video": set(),
     "sheet": set(),
-    "terminal": set(),
+    "system": set(),
+    "terminal": {"system"},
     "tiles": set(),
     "whole": set(),
     "machine": set(),
@@ -34,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "build_parts": {"spec", "catalog", "checks", "nano", "metrics", "plan"},
     "build": {"build_parts", "spec", "catalog", "machine", "rules", "checks", "choose", "nano", "plan"},
     "provenance": set(),
-    "record": {"provenance", "spec"},
+    "record": {"provenance", "spec", "system"},
     "storage": {"spec", "tiles"},
     "store": {"spec", "storage", "tiles"},
     "engine": {"allocator", "spec", "catalog", "video", "nano", "tiles", "whole"},
@@ -42,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tracking": {"provenance", "record", "whole"},
     # order.py and forecast.py say what a study will compute and how long that takes
     "study": {"record", "sheet", "spec", "store", "plan", "catalog", "machine", "video", "whole"},
-    "attempt": {"provenance", "record", "spec", "engine", "tracking"},
+    "attempt": {"provenance", "record", "spec", "engine", "system", "tracking"},
     "stages": {
         "attempt",
         "engine",
@@ -75,6 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tracking",
     },
     "explain": {
+        "system",
         "catalog",
         "engine",
         "explain_picture",
@@ -88,6 +90,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "explain_picture": {"engine", "metrics", "sheet"},
     "launch": {
+        "system",
         "allocator",
         "build",
         "catalog",
@@ -104,6 +107,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     # top
     "cli": {
+        "system",
+        "whole",
         "bench",
         "quality",
         "launch",
@@ -124,7 +129,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tracking",
         "video",
     },
-    "__main__": {"cli", "machine", "spec"},
+    "__main__": {"cli", "machine", "spec", "system"},
     "__init__": {"build", "run", "spec", "record"},
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -21,6 +20,7 @@ from cogexp.plan.preflight import check
 from cogexp.spec import SpecError, check_choice
 from cogexp.study import manifest
 from cogexp.study.forecast import Forecast, forecast
+from cogexp.system import faults, streams
 from cogexp.terminal import Progress, for_stderr
 
 __all__ = ["command", "preflight", "preflight_problem", "second_interrupt_leaves", "show_log_lines"]
@@ -107,7 +107,10 @@ def _sweep(words: Words, requests: list[Request], engine: Engine) -> int:
     show(ahead, settings.study)
     if settings.study:
         listed = manifest.Manifest(study=settings.study, runs=tuple(by_id), pick=words.pick)
-        manifest.write(settings.outputs, listed)
+        try:
+            manifest.write(settings.outputs, listed)
+        except OSError as error:  # each record names its study, too
+            progress.say(f"the list of the study's runs could not be written: {faults.described(error)}")
     # Records of an earlier start, known by their stamp: two machines' clocks need not agree.
     before = {run_id: records.stamp(run_folder(request)) for run_id, request in by_id.items()}
     try:
@@ -188,7 +191,7 @@ def second_interrupt_leaves() -> None:
 
     def interrupted(number: int, frame: Any) -> None:
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-        print("interrupted: writing the record (Ctrl-C again leaves at once)", file=sys.stderr, flush=True)
+        streams.say("interrupted: writing the record (Ctrl-C again leaves at once)")
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from cogexp import provenance
@@ -9,6 +10,8 @@ from cogexp import record as records
 from cogexp.build import Request
 from cogexp.launch.execute import run_folder
 from cogexp.record import Record
+
+log = logging.getLogger("cogexp")
 
 
 def record_lost(
@@ -34,5 +37,8 @@ def record_lost(
         finished=records.now(),
         study=request.settings.study,
     )
-    records.write(record, folder)
+    try:
+        records.write(record, folder)
+    except OSError as error:  # the other jobs go on
+        log.error("the record of %s could not be written: %s", request.spec.run_id, error)
     return record

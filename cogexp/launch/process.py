@@ -12,6 +12,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 from cogexp.launch.logs import show_log_lines
+from cogexp.system import streams
 
 START_SECONDS = 300.0  # importing from a busy disk or a network share takes its time
 
@@ -56,6 +57,7 @@ def how_it_ended(process: BaseProcess) -> str:
 
 def settle_in(folder: str, debug: bool) -> None:
     """The first thing in such a process: `folder` is where its sweep was started."""
+    streams.guard()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process records and kills
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     os.chdir(folder)

@@ -22,6 +22,7 @@ from cogexp.launch.logs import show_log_lines
 from cogexp.launch.lost import record_lost
 from cogexp.spec import SpecError, check_choice, check_range
 from cogexp.store import Keys
+from cogexp.system import streams
 from cogexp.terminal import Lines, Progress
 
 Work = Callable[[Request, Progress], object]
@@ -58,6 +59,7 @@ class Share:
 
     def __call__(self) -> int:
         """How many runs it did. Those with a record of this sweep are not done again."""
+        streams.guard()
         os.chdir(self._folder)
         show_log_lines(self.requests[0].settings.debug)
         left = self.left()
@@ -108,7 +110,8 @@ def launch(requests: Sequence[Request], progress: Progress, options: Options, wo
             if left[0] is share.requests[0] and left[0].spec.run_id not in (job.stdout() or ""):
                 progress.say(f"job {job.job_id} could not start: {_reason(job)}")
                 continue
-            _lose(share, f"the {executor.cluster} job {job.job_id} ended: {_reason(job)}", "failed")
+            status = "oom" if _state(job).startswith("OUT_OF_ME") else "failed"
+            _lose(share, f"the {executor.cluster} job {job.job_id} ended: {_reason(job)}", status)
             if left[1:]:
                 again.append(Share(left[1:], work))
         shares = again
@@ -176,12 +179,19 @@ def _lose(share: Share, reason: str, status: str) -> None:
 
 
 def _reason(job: Any) -> str:
-    """The last line of what went wrong, or the state that the batch system gives it."""
+    """The exception that ended a job, or the state that the batch system gives one that was ended."""
     error = job.exception()
+    if error is not None and type(error).__name__ == "UncompletedJobError":
+        # Its message has the last lines of the job's log: what it was at, not why it ended.
+        return f"state {_state(job)}, without an exception of its own; its log is {job.paths.stderr}"
     # A failed job's message is a trace between two rules of dashes, then where the logs are.
     text = str(error).split("\nYou can check full logs")[0] if error else ""
     lines = [line.strip() for line in text.splitlines() if line.strip().strip("-")]
     return (lines[-1] if lines else str(job.state))[:300]
+
+
+def _state(job: Any) -> str:
+    return str(job.state)
 
 
 def _written(request: Request, before: int | None) -> bool:

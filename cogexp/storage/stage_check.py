@@ -88,10 +88,10 @@ def _content(kind: str, name: str, stage: Stage) -> str:
         return "" if tensor.dtype is torch.uint8 else f"{name} must be uint8, got {tensor.dtype}"
     if not tensor.dtype.is_floating_point:
         return f"{name} must be floating-point numbers, got {tensor.dtype}"
-    if stage.verified:
-        return ""
     if not torch.isfinite(tensor).all():
         return f"{name} are not finite"
+    if stage.verified:
+        return ""
     octets = tensor.contiguous().reshape(-1).view(torch.uint8)
     blocks = octets[: octets.numel() // BLOCK * BLOCK].reshape(-1, BLOCK)
     return "" if bool(blocks.any(dim=1).all()) else f"{name} hold a block of zeros"

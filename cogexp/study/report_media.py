@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -77,7 +78,8 @@ def _keep(picture: bytes, file: Path) -> None:
         staged.write_bytes(picture)
         staged.replace(file)
     except OSError:
-        staged.unlink(missing_ok=True)
+        with suppress(OSError):
+            staged.unlink(missing_ok=True)
 
 
 def uri(content: bytes, kind: str) -> str:

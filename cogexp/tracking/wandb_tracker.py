@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 from cogexp.provenance import redact
-from cogexp.record import Record
+from cogexp.record import RECORD_FILE, Record
 from cogexp.tracking import payload
 from cogexp.tracking.guard import Hung, broke_service, line, within
 from cogexp.tracking.online import prepare_environment, why_offline
@@ -89,7 +89,8 @@ class WandbTracker:
                 self._renew()
         if problem:
             later = f"`wandb sync {where}` uploads it later"
-            self._say(f"W&B: {problem}; the record on disk has everything, and {later}")
+            kept = "the record on disk has everything, and " if (folder / RECORD_FILE).is_file() else ""
+            self._say(f"W&B: {problem}; {kept}{later}")
         return Tracked(mode=mode, url=run.url if mode == "online" else None, folder=where, problem=problem)
 
     def study(self, table: StudyTable) -> Tracked:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ def work(request: Request, progress: Progress) -> None:
     told = request.settings.outputs / "killed"
     if request.spec.seed == DEADLY and not told.exists():
         told.touch()
+        print("a line of its log", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     finish(request)
 
@@ -47,6 +49,8 @@ def test_a_killed_job_costs_one_run_and_the_rest_of_its_share_is_done(tmp_path: 
     }
     assert found[DEADLY].error is not None
     assert "local job" in found[DEADLY].error["message"]
+    assert "a line of its log" not in found[DEADLY].error["message"], "what it was at is no reason"
+    assert "state " in found[DEADLY].error["message"]
     first = {found[seed].device["pid"] for seed in (3, 4, 5)}
     assert len(first) == 1, "a share is one process, which keeps its model"
     assert said.lines[0].startswith("2 local jobs for 6 runs")
@@ -96,3 +100,43 @@ def test_what_slurm_takes_away_is_queued_again_and_goes_on(tmp_path: Path) -> No
     finish(jobs[0])
     assert share.left() == jobs[1:]
     assert share.checkpoint().function is share
+
+
+@pytest.mark.parametrize(
+    ("state", "status"), [("OUT_OF_MEMORY", "oom"), ("OUT_OF_ME+", "oom"), ("NODE_FAIL", "failed")]
+)
+def test_the_batch_systems_state_is_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, status: str
+) -> None:
+    """A job that was killed has no exception; submitit's message for it ends with the lines of its log."""
+    from submitit.core.utils import UncompletedJobError
+
+    class Job:
+        job_id, paths = "7", type("Paths", (), {"stderr": "7_log.err"})
+
+        def __init__(self) -> None:
+            self.state = state
+
+        def done(self) -> bool:
+            return True
+
+        def stdout(self) -> str:
+            return jobs[0].spec.run_id
+
+        def exception(self) -> Exception:
+            return UncompletedJobError(f"has not produced any output (state: {state})\n---\ndenoise 1/2")
+
+    class Executor:
+        cluster = "slurm"
+
+        def submit(self, share: slurm.Share) -> Job:
+            return Job()
+
+    jobs = requests(tmp_path, 1)
+    monkeypatch.setattr(slurm, "_executor", lambda *_: Executor())
+    launch(jobs, Said(), Options(), work=work)
+    record = by_seed(tmp_path)[0]
+    assert record.status == status
+    assert record.error is not None
+    assert record.error["message"].startswith(f"the slurm job 7 ended: state {state}")
+    assert "denoise" not in record.error["message"]
