@@ -1,6 +1,7 @@
 """`python -m cogexp`: which command, and its exit code.
 
-0 done, 1 a run failed, 2 the request was wrong, 130 interrupted.
+0 done, 1 a run failed or something could not be written, 2 the request was wrong, 130 interrupted, 141 the
+reader of the answer left (a closed pipe).
 """
 
 from __future__ import annotations
@@ -8,34 +9,55 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+from cogexp.cli import help as texts
 from cogexp.machine import before_torch
 from cogexp.spec import SpecError
-from cogexp.system import interrupts
+from cogexp.system import faults, interrupts, streams
 from cogexp.system.network import Unavailable
-from cogexp.terminal import show_any_text
+
+# Commands that make runs and files: their exit code tells of those.
+MAKING = ("agent", "dashboard", "fetch", "optimize", "report")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    before_torch()
-    show_any_text()
+    with streams.guarded() as (out, err):
+        before_torch()
+        code = streams.exit_code(_answered(words), out, answers=_answers(words))
+        if err.unwritten:
+            streams.say(f"cogexp: {err.unwritten} lines could not be written here before")
+        return code
+
+
+def _answered(words: list[str]) -> int:
+    """What the command answers; a fault of the request, the disk or the memory is one line."""
     try:
         return _dispatch(words)
     except SpecError as error:
-        print(f"cogexp: {error}", file=sys.stderr)
+        streams.say(f"cogexp: {error}")
         return 2
     except Unavailable as error:
-        print(f"cogexp: {error}", file=sys.stderr)
+        streams.say(f"cogexp: {error}")
         return 1
     except KeyboardInterrupt:
         return interrupts.EXIT_CODE
+    except (OSError, MemoryError) as error:
+        if "debug=true" in words:
+            raise
+        streams.say(f"cogexp: {faults.described(error)}")
+        return 1
+
+
+def _answers(words: list[str]) -> bool:
+    """Whether standard output is what was asked for: else it only tells of runs and files that are made."""
+    if any(word in ("-h", "--help", "--version", "--cfg", "--info") for word in words):
+        return True
+    return bool(words) and words[0] in texts.COMMANDS and words[0] not in MAKING
 
 
 def _dispatch(words: list[str]) -> int:
     """Import only what the command needs: --help and --version answer at once."""
-    from cogexp.cli import help as texts
-
     command = words[0] if words and words[0] in texts.COMMANDS else ""
     rest = words[1:] if command else words
     if "--version" in rest:
@@ -57,7 +79,6 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _help(command: str) -> str:
-    from cogexp.cli import help as texts
     from cogexp.cli.paths import conf_dir
 
     return str(getattr(texts, command.upper())) if command else texts.main_help(conf_dir())

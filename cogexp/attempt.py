@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,8 @@ from cogexp.record import Record
 from cogexp.spec import RunSpec
 from cogexp.storage.durable import flush_file, make_folder, remove_staged
 from cogexp.storage.lock import Lock
-from cogexp.system import interrupts
+from cogexp.storage.run_log import RunLog
+from cogexp.system import interrupts, streams
 from cogexp.system.host_memory import host_memory
 from cogexp.tracking import NullTracker, Tracker
 
@@ -59,7 +61,8 @@ class Attempt:
         self.meter = Meter(self.device, self.made)
         self._told: set[str] = set()
         self.started = records.now()
-        self._log = _RunLog(self.folder)
+        self._log = RunLog(self.folder)
+        self._unwritten = streams.unwritten()
 
     def __enter__(self) -> Attempt:
         return self
@@ -70,13 +73,14 @@ class Attempt:
         The record of an earlier attempt goes before anything in the folder changes.
         """
         self.resolved |= optimization_notes(self.spec, self.device)
-        self.tracker.start(
-            self.spec.run_id,
-            self.spec.to_dict(),
-            study=self.study,
-            name=self.spec.run_id,
-            tags=[self.spec.model.name, self.spec.resolution.name, self.spec.upscaler.name],
-        )
+        with self._tracking():
+            self.tracker.start(
+                self.spec.run_id,
+                self.spec.to_dict(),
+                study=self.study,
+                name=self.spec.run_id,
+                tags=[self.spec.model.name, self.spec.resolution.name, self.spec.upscaler.name],
+            )
         check_device(self.device)
         make_folder(self.folder)
         records.retire(self.folder)
@@ -90,7 +94,17 @@ class Attempt:
         for name, cost in self.meter.in_order().items():
             if name not in self._told and not cost["cached"]:
                 self._told.add(name)
-                self.tracker.progress(name, cost["seconds"])
+                with self._tracking():
+                    self.tracker.progress(name, cost["seconds"])
+
+    @contextmanager
+    def _tracking(self) -> Iterator[None]:
+        """What shows a run elsewhere must not end it."""
+        try:
+            yield
+        # Broad on purpose: a tracker talks to a process and a service of their own.
+        except Exception as error:  # noqa: BLE001
+            log.warning("tracking: %s; the run goes on", records.describe_error(error, None)["message"])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -100,7 +114,8 @@ class Attempt:
                 self.conclude(error)
         finally:
             if self.record is not None:
-                self.tracked = self.tracker.finish(self.record, self.folder)
+                with self._tracking():
+                    self.tracked = self.tracker.finish(self.record, self.folder)
         assert self.record is not None
         return isinstance(error, Exception) and self.record.status != "interrupted"
 
@@ -116,8 +131,16 @@ class Attempt:
             log.debug("traceback", exc_info=(type(error), error, error.__traceback__))
             if records.status_of(error) == "oom":
                 MODELS.free()  # the next job of a sweep starts with all the memory there is
+        self.resolved |= self._unsaid()
         self.record = self._finish(error)
         self._log.close()
+
+    def _unsaid(self) -> dict[str, str]:
+        """What a person could not read while the run went on: it is in the record at least."""
+        found = {"log.txt": self._log.problem} if self._log.problem else {}
+        if lines := streams.unwritten() - self._unwritten:
+            found["stderr"] = f"{lines} lines could not be written"
+        return found
 
     def _finish(self, error: BaseException | None) -> Record:
         """The record, written after the files that it lists. A disk that does not take them fails the run."""
@@ -225,30 +248,3 @@ def describe_device(device: str) -> dict[str, Any]:
             "cuda": torch.version.cuda,
         }
     return facts
-
-
-class _RunLog:
-    """log.txt of one run: everything that cogexp and the libraries say, without keys and tokens."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "log.txt"
-        self._handler: logging.Handler | None = None
-
-    def open(self) -> None:
-        handler = logging.FileHandler(self._path, mode="w", encoding="utf-8")
-        handler.setFormatter(_Redacted("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
-        self._handler = handler
-        for name in ("cogexp", "diffusers", "transformers", "py.warnings"):
-            logging.getLogger(name).addHandler(handler)
-
-    def close(self) -> None:
-        if self._handler is None:
-            return
-        for name in ("cogexp", "diffusers", "transformers", "py.warnings"):
-            logging.getLogger(name).removeHandler(self._handler)
-        self._handler.close()
-
-
-class _Redacted(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return provenance.redact(super().format(record))

@@ -23,7 +23,7 @@ from cogexp.spec import RunSpec
 from cogexp.storage.durable import replacing
 from cogexp.storage.lock import LOCK_FILE, Lock
 from cogexp.store import Keys, Store
-from cogexp.system import host_memory
+from cogexp.system import faults, host_memory
 from cogexp.terminal import Progress
 
 PICTURE = "explain.png"
@@ -42,7 +42,7 @@ class Explanation:
     sentence: str
     rows: tuple[int, int] | None
     columns: tuple[int, int] | None
-    picture: Path
+    picture: Path | None
 
 
 def explain(folder: Path, out: Path, *, device: str, progress: Progress) -> Explanation:
@@ -54,7 +54,7 @@ def explain(folder: Path, out: Path, *, device: str, progress: Progress) -> Expl
     """
     record = records.read(folder)
     spec = RunSpec.from_dict(record.spec)
-    kept = Store(out / "store", 0).load("denoise", Keys.of(spec).denoise)
+    kept = Store(out / "store", 0).load("denoise", Keys.of(spec).denoise, spec)
     if kept is None:
         raise ExplainError(
             f"the latents of {record.run_id} are not in {out / 'store'}; make them again with: "
@@ -71,15 +71,20 @@ def explain(folder: Path, out: Path, *, device: str, progress: Progress) -> Expl
     verdict = attribute(made, second, spec.resolution.fps, latents[0].float().cpu().numpy())
     sentence = _sentence(verdict, lines, how)
     title = f"{verdict.cause}: {sentence}"
-    with replacing(folder / PICTURE) as out:
-        draw(made, second, verdict, lines, title=title, how=how, out=out)
-    _update(folder, verdict, sentence)
+    picture: Path | None = folder / PICTURE
+    try:
+        with replacing(folder / PICTURE) as staged:
+            draw(made, second, verdict, lines, title=title, how=how, out=staged)
+        _update(folder, verdict, sentence)
+    except OSError as error:  # a folder that takes no files costs the picture, not the answer
+        progress.say(f"the picture and the record could not be written: {faults.described(error)}")
+        picture = None
     return Explanation(
         cause=verdict.cause,
         sentence=sentence,
         rows=verdict.rows,
         columns=verdict.columns,
-        picture=folder / PICTURE,
+        picture=picture,
     )
 
 

@@ -134,7 +134,8 @@ def frames_of(record: Record, folder: Path, store: Path) -> np.ndarray:
     from cogexp.store import Keys, Store
     from cogexp.video import read
 
-    kept = Store(store, 0).load("decode", Keys.of(RunSpec.from_dict(record.spec)).decode)
+    spec = RunSpec.from_dict(record.spec)
+    kept = Store(store, 0).load("decode", Keys.of(spec).decode, spec)
     if kept is not None:
         frames: np.ndarray = kept[0]["frames"].numpy()
         return frames

@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 from cogexp.provenance import redact
 from cogexp.storage import digests as stored
 from cogexp.storage.durable import flush_folder, make_folder, write_in_order
+from cogexp.system.faults import is_out_of_memory
 
 RECORD_FILE = "record.json"
 PER_FRAME_FILE = "per_frame.json"
@@ -247,13 +248,10 @@ def describe_error(error: BaseException, stage: str | None) -> dict[str, Any]:
 
 
 def status_of(error: BaseException) -> str:
-    """'interrupted', 'oom' or 'failed'. Memory errors are known by name and text: torch is not imported."""
+    """'interrupted', 'oom' or 'failed'."""
     if isinstance(error, (KeyboardInterrupt, SystemExit)) or type(error).__name__ in INTERRUPTIONS:
         return "interrupted"
-    text = str(error).lower()
-    short = "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
-    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return "oom" if named or (isinstance(error, RuntimeError) and short) else "failed"
+    return "oom" if is_out_of_memory(error) else "failed"
 
 
 def _plain(value: Any, path: str, lost: dict[str, str]) -> Any:

@@ -7,6 +7,7 @@ so that the upscaled clip is never held as a whole. Chunks are (n, h, w, 3) uint
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ from cogexp.request.prompt_window import cuts
 from cogexp.spec import RunSpec, UpscalerSpec
 from cogexp.store import Keys, Store, calibration_key, calibration_spec, text_key
 from cogexp.terminal import Progress
+from cogexp.upscale.errors import InvalidPixels
 from cogexp.video import Writer
 
 if TYPE_CHECKING:
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
 
     from cogexp.upscale import Upscaler
 
+log = logging.getLogger("cogexp")
+
 BLACK_LEVEL = 2  # a clip whose brightest pixel is this dark is no night scene, it is an overflow
+SEEN_LEVEL = 16  # a clip with a pixel this bright is no black one, whatever an upscaler smooths
 SHOWN = 4  # frames on the contact sheet
 GPU_CHUNK, CPU_CHUNK = 4, 1  # frames upscaled at once; on a CPU more at once is no faster
 
@@ -49,7 +54,7 @@ def latents(attempt: Attempt, store: Store, progress: Progress) -> Tensor:
     from cogexp.engine import generate
 
     keys, meter, spec = Keys.of(attempt.spec), attempt.meter, attempt.spec
-    if (kept := store.load("denoise", keys.denoise)) is not None:
+    if (kept := store.load("denoise", keys.denoise, spec)) is not None:
         meter.reuse("encode", kept[1]["encode"])
         meter.reuse("denoise", kept[1]["denoise"])
         return kept[0]["latents"]
@@ -77,7 +82,7 @@ def _embeddings(attempt: Attempt, store: Store, progress: Progress, spec: RunSpe
     )
     found, costs = {}, []
     for name, text in texts.items():
-        if (kept := store.load("encode", text_key(spec, text))) is not None:
+        if (kept := store.load("encode", text_key(spec, text), spec)) is not None:
             found[name] = kept[0]["embedding"]
             costs.append(kept[1])
     missing = {name: text for name, text in texts.items() if name not in found}
@@ -117,10 +122,14 @@ def _calibration(attempt: Attempt, store: Store, progress: Progress) -> list[flo
         with progress.stage("calibrate", spec.sampler.steps) as advance, attempt.meter("load"):
             ratios = generate.calibrate(spec, embeddings, attempt.device, lambda done, _: advance(done))
         size = f"{spec.resolution.name}x{spec.resolution.frames}"
-        magcache.write(
-            file, ratios, {"model": spec.model.name, "size": size, "sampler": asdict(spec.sampler)}
-        )
-        attempt.resolved["magcache"] = f"calibrated in one exact clip of its own, kept in {file.name}"
+        about = {"model": spec.model.name, "size": size, "sampler": asdict(spec.sampler)}
+        note = f"kept in {file.name}"
+        try:
+            magcache.write(file, ratios, about)
+        except OSError as error:  # costs only the reuse
+            note = f"not kept ({error.strerror or error})"
+            log.warning("MagCache's calibration could not be kept: %s", error)
+        attempt.resolved["magcache"] = f"calibrated in one exact clip of its own, {note}"
     else:
         attempt.resolved["magcache"] = f"calibrated earlier: {file.name}"
     return ratios
@@ -133,7 +142,7 @@ def native_frames(attempt: Attempt, store: Store, progress: Progress) -> Iterato
     from cogexp.engine import generate
 
     key, meter = Keys.of(attempt.spec).decode, attempt.meter
-    if (kept := store.load("decode", key)) is not None:
+    if (kept := store.load("decode", key, attempt.spec)) is not None:
         for name in ("encode", "denoise", "decode"):
             meter.reuse(name, kept[1][name])
         yield from np.array_split(kept[0]["frames"].numpy(), max(1, len(kept[0]["frames"]) // 8))
@@ -172,6 +181,7 @@ def stream(attempt: Attempt, chunks: Iterator[np.ndarray], progress: Progress) -
         attempt.resolved["upscaler"] = upscaler.description
     shown = frames_to_show(spec.resolution.frames)
     native, enlarged = [], []
+    brightest = 0
     native_eval, upscaled_eval = (EvalClipBuilder(fps=fps, height=spec.metrics.height) for _ in range(2))
     step = CPU_CHUNK if attempt.device == "cpu" else GPU_CHUNK
     with ExitStack() as files:
@@ -194,9 +204,15 @@ def stream(attempt: Attempt, chunks: Iterator[np.ndarray], progress: Progress) -
                     upscaled_file.write(large)
                 with meter("measure"):
                     upscaled_eval.add(large)
+                brightest = max(brightest, int(large.max()))
                 enlarged += [frame for index, frame in enumerate(large, done) if index in shown]
                 done += len(large)
                 advance(done)
+        if upscaler and brightest <= BLACK_LEVEL and max(int(chunk.max()) for chunk in native) >= SEEN_LEVEL:
+            meter.current = "upscale"
+            raise InvalidPixels(
+                f"every upscaled frame is black (brightest pixel {brightest} of 255), the native clip is not"
+            )
         meter.current = "write"  # closing the files
     attempt.files |= {"native": "native.mp4"} | ({"upscaled": "upscaled.mp4"} if upscaler else {})
     return Clips(

@@ -2,15 +2,14 @@
 
 `outputs/store/<kind>/<key>.safetensors`, where key is the digest of that part of the spec. What it cost to
 make (seconds, memory) travels in the file's metadata, so that a record can say it when the result is reused.
-Bounded in size: the least recently used files go first. Only the standard library until a tensor is touched.
+What is read is checked, and made again when it fails (see cogexp/storage). Bounded in size: the least
+recently used files go first. Only the standard library until a tensor is touched.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
-import os
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from cogexp import tiles
 from cogexp.spec import RunSpec, digest
+from cogexp.storage import bounded_folder, stage_check, stage_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,65 +114,53 @@ class Store:
 
     def path(self, kind: str, key: str) -> Path:
         """Where the result of stage `kind` with `key` lies or would lie."""
-        return self.folder / kind / f"{key[:32]}.safetensors"
+        return self.folder / kind / f"{key[:32]}{bounded_folder.STAGE}"
 
     def has(self, kind: str, key: str) -> bool:
-        """True when the result is there (it may still prove unreadable)."""
-        return self.path(kind, key).is_file()
-
-    def load(self, kind: str, key: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Tensors by name and what they cost, or None. A damaged file is removed, and said."""
-        path = self.path(kind, key)
-        if not path.is_file():
-            return None
-        from safetensors import SafetensorError, safe_open
-
+        """True when the result is there (it may still prove unreadable or damaged)."""
         try:
-            with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-                cost = json.loads((file.metadata() or {})["cost"])
-        except (SafetensorError, KeyError, ValueError, OSError) as error:
-            log.warning("the stored %s result is damaged and will be made again: %s", kind, error)
-            path.unlink(missing_ok=True)
+            return stat.S_ISREG(self.path(kind, key).stat().st_mode)
+        except OSError:
+            return False
+
+    def load(
+        self, kind: str, key: str, spec: RunSpec | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Tensors by name and what they cost, or None. `spec`: what they are for, so that sizes are checked.
+
+        A file that fails its check is set aside and said; one that cannot be read is said and stays.
+        """
+        path = self.path(kind, key)
+        if not self.has(kind, key):
             return None
-        os.utime(path)  # least recently *used* goes first
-        return tensors, cost
+        try:
+            stage = stage_file.read(path, kind, key)
+            if found := stage_check.problem(kind, stage, spec):
+                raise stage_file.DamagedStage(found)
+        except stage_file.DamagedStage as error:
+            log.warning("the stored %s result is damaged and will be made again: %s", kind, error)
+            bounded_folder.set_aside(path)
+            return None
+        except FileNotFoundError:  # another process made room
+            return None
+        except OSError as error:
+            reason = error.strerror or error
+            log.warning("the stored %s result cannot be read (%s) and will be made again", kind, reason)
+            return None
+        if not stage.verified:
+            log.info("the stored %s result is of an earlier version, without a digest: %s", kind, path.name)
+        bounded_folder.touch(path)  # least recently *used* goes first
+        return stage.tensors, stage.cost
 
     def save(self, kind: str, key: str, tensors: Mapping[str, Tensor], cost: Mapping[str, Any]) -> None:
         """Keep a result; a full disk costs only the reuse, so it is said and the run goes on."""
-        from safetensors import SafetensorError
-        from safetensors.torch import save_file
-
         size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         if size > self.limit_bytes:
             if self.limit_bytes:
                 log.warning("store_gb is too small to keep the %s result (%.2f GB)", kind, size / 1e9)
             return
-        path = self.path(kind, key)
-        staged = path.with_suffix(f".{os.getpid()}.tmp")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._make_room(size)
-            save_file(
-                {name: t.contiguous().cpu() for name, t in tensors.items()},
-                staged,
-                {"cost": json.dumps(dict(cost))},
-            )
-            os.replace(staged, path)
-        except (OSError, SafetensorError) as error:
+            bounded_folder.make_room(self.folder, size, self.limit_bytes)
+            stage_file.write(self.path(kind, key), kind, key, tensors, cost)
+        except OSError as error:
             log.warning("the %s result could not be kept for reuse: %s", kind, error)
-            with contextlib.suppress(OSError):
-                staged.unlink(missing_ok=True)
-
-    def _make_room(self, size: int) -> None:
-        """Remove the least recently used files until `size` more bytes fit under the limit."""
-        files = []
-        for path in self.folder.glob("*/*.safetensors"):
-            with contextlib.suppress(FileNotFoundError):  # another process may clean up too
-                files.append((path.stat().st_mtime, path.stat().st_size, path))
-        total = sum(held for _, held, _ in files)
-        for _, held, path in sorted(files):
-            if total + size <= self.limit_bytes:
-                return
-            path.unlink(missing_ok=True)
-            total -= held

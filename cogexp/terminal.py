@@ -5,12 +5,13 @@ Everything here goes to stderr; stdout is for tables and JSON.
 
 from __future__ import annotations
 
-import io
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
+
+from cogexp.system import streams
 
 
 class Progress(Protocol):
@@ -40,7 +41,7 @@ class Lines:
 
     def say(self, text: str) -> None:
         """The line on stderr."""
-        print(text, file=sys.stderr, flush=True)
+        streams.say(text)
 
     @contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Any]:
@@ -108,13 +109,6 @@ class Bars:
 def for_stderr() -> Progress:
     """Bars in a terminal, lines elsewhere."""
     return Bars() if sys.stderr.isatty() else Lines()
-
-
-def show_any_text() -> None:
-    """Letters that the terminal's or the pipe's encoding lacks are escaped; they would end the program."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")
 
 
 def number(value: float | None) -> str:

@@ -34,7 +34,7 @@ def check(attempt: Attempt, store: Store) -> dict[str, Finding]:
     laid = layout(True, spec.resolution.height, spec.resolution.width)
     if not laid.tiled:
         return {}
-    kept = store.load("denoise", Keys.of(spec).denoise)
+    kept = store.load("denoise", Keys.of(spec).denoise, spec)
     if kept is None:
         return _unknown(attempt, "the latents are not kept (store_gb=0)")
     if spec.resolution.height * spec.resolution.width > GROUP * laid.tile_pixels:

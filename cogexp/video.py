@@ -105,13 +105,18 @@ class Writer:
             yield
         except (OSError, ValueError, av.error.FFmpegError) as error:
             self._discard()
-            raise VideoError(f"cannot write {self.path}: {first_line(error)}") from error
+            reason = getattr(error, "strerror", None) or first_line(error)
+            if isinstance(error, av.error.ExternalError):
+                # x264 says no more to FFmpeg than that it failed; with settings that are checked it is this.
+                reason = f"libx264 failed, as it does when memory is short ({reason})"
+            raise VideoError(f"cannot write {self.path}: {reason}") from error
 
     def _discard(self) -> None:
         if self._encoder is not None:
             with contextlib.suppress(OSError, ValueError, av.error.FFmpegError):  # the file goes anyway
                 self._encoder.container.close()
-        self._temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
 
 
 class _Encoder:

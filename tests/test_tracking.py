@@ -445,6 +445,7 @@ for when in ("during the first run", "after the second", "never"):
     if when == "during the first run": kill_service()
     print("MODE", when, tracker.finish(record, folder / "run").problem)
     if when == "after the second": kill_service()
+kill_service()  # while nobody asks it anything: the end of the process must not meet it
 """
 
 

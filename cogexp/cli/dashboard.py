@@ -11,7 +11,9 @@ from cogexp.cli.pick import split_folder
 from cogexp.cli.runs import show_log_lines
 from cogexp.spec import SpecError
 from cogexp.study.query import Query, read_query
+from cogexp.system import faults
 from cogexp.terminal import Progress, for_stderr
+from cogexp.whole import write_whole
 
 if TYPE_CHECKING:
     from cogexp.record import Record
@@ -71,10 +73,9 @@ def _write(folder: Path, board: Any, report: Any) -> None:
     """The two files, after wandb-workspaces' own models took them."""
     from cogexp.tracking.dashboard_json import report_json, workspace_json
 
-    folder.mkdir(parents=True, exist_ok=True)
     for name, text in (("workspace", workspace_json(board)), ("report", report_json(report))):
         file = folder / f"wandb-{name}.json"
-        file.write_text(text, encoding="utf-8")
+        write_whole(file, text)
         print(file)
 
 
@@ -132,7 +133,13 @@ def _save(
             failed = True
         else:
             print(f"{name}: {done.value}")
-            remember(home, key, str(done.value))
+            try:
+                remember(home, key, str(done.value))
+            except OSError as error:
+                progress.say(
+                    f"the {name}'s address could not be kept, so that the next call makes another one: "
+                    f"{faults.described(error)}"
+                )
     # Last, because it uploads the clips: the two above are quick.
     tracker = make_tracker("online", project=project, entity=entity, folder=folder, say=progress.say)
     tracked = tracker.study(table_of(study or "all", found))

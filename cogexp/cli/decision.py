@@ -36,7 +36,7 @@ def conclude(outputs: Path, study: str, progress: Progress) -> None:
     try:
         for remark in write_report(outputs, file, query):
             progress.say(remark)
-    except SpecError as error:
+    except (SpecError, OSError) as error:
         progress.say(f"no report: {error}")
         return
     print(f"\n{file}")

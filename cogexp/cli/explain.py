@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from difflib import get_close_matches
 from pathlib import Path
 
 from cogexp import record as records
@@ -42,11 +43,10 @@ def command(argv: list[str]) -> int:
         return 1
     if options.json:
         plain = {"run": folder.name, "cause": found.cause, "sentence": found.sentence}
-        print(
-            json.dumps(plain | {"rows": found.rows, "columns": found.columns, "picture": str(found.picture)})
-        )
+        picture = str(found.picture) if found.picture else None
+        print(json.dumps(plain | {"rows": found.rows, "columns": found.columns, "picture": picture}))
     else:
-        print(f"{found.cause}: {found.sentence}\n{found.picture}")
+        print(f"{found.cause}: {found.sentence}" + (f"\n{found.picture}" if found.picture else ""))
     return 0
 
 
@@ -61,8 +61,12 @@ def find_run(name: str, outputs: Path) -> Path:
     if len(matches) == 1:
         return matches[0]
     found = "none has" if not matches else f"{len(matches)} have"
+    there = sorted(path.parent.name for path in outputs.glob(f"runs/*/{records.RECORD_FILE}"))
+    near = sorted(path.name for path in matches) or get_close_matches(name, there, n=1, cutoff=0.0)
+    hint = f"nearest: {near[0]}" if near else "there is none"
     raise SpecError(
-        f"explain needs a run with a record, got {name!r}; {found} this in its id below {outputs}/runs"
+        f"explain needs a run with a record, got {name!r}; {found} this in its id below {outputs}/runs; "
+        f"{hint}"
     )
 
 

@@ -55,7 +55,8 @@ top-level keys
   seed=0  device=auto|cpu|cuda  outputs=DIR  study=NAME  force=true  strict=false  debug=true  store_gb=20
   preflight=refuse|warn|off  hydra/launcher=basic|overlap|workers|ray|submitit
 
-exit codes: 0 done, 1 a run failed (the others went on), 2 a wrong request (nothing ran), 130 interrupted
+exit codes: 0 done, 1 a run failed (the others went on), 2 a wrong request (nothing ran), 130 interrupted,
+  141 the reader of the answer left
 """
 
 

@@ -21,7 +21,7 @@ from cogexp.plan.preflight import HostRoom, check
 from cogexp.spec import SpecError, check_choice
 from cogexp.study import manifest
 from cogexp.study.forecast import Forecast, forecast
-from cogexp.system import interrupts
+from cogexp.system import faults, interrupts
 from cogexp.terminal import Progress, for_stderr
 
 __all__ = ["command", "preflight", "preflight_problem", "show_log_lines"]
@@ -112,7 +112,10 @@ def _sweep(words: Words, requests: list[Request], engine: Engine) -> int:
     show(ahead, settings.study)
     if settings.study:
         listed = manifest.Manifest(study=settings.study, runs=tuple(by_id), pick=words.pick)
-        manifest.write(settings.outputs, listed)
+        try:
+            manifest.write(settings.outputs, listed)
+        except OSError as error:  # each record names its study, too
+            progress.say(f"the list of the study's runs could not be written: {faults.described(error)}")
     # Records of an earlier start, known by their stamp: two machines' clocks need not agree.
     before = {run_id: records.stamp(run_folder(request)) for run_id, request in by_id.items()}
     try:

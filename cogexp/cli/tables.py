@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cogexp.record import Record
+from cogexp.record import RECORD_FILE, Record
 from cogexp.terminal import number
 
 STATUS_STYLE = {"ok": "green", "failed": "red", "oom": "red", "interrupted": "yellow"}
@@ -37,7 +37,9 @@ def show_run(record: Record, folder: Path, *, found: bool) -> None:
         out.print(_costs(record))
     for name, file in record.files.items():
         out.print(Text(f"  {name:<14} {folder / file}"), soft_wrap=True)
-    out.print(Text(f"  {'record':<14} {folder / 'record.json'}"), soft_wrap=True)
+    written = (folder / RECORD_FILE).is_file()
+    shown = f"{'' if written else 'not written: '}{folder / RECORD_FILE}"
+    out.print(Text(f"  {'record':<14} {shown}"), soft_wrap=True)
 
 
 def _scores(record: Record) -> Table:

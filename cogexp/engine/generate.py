@@ -6,6 +6,7 @@ Shapes: embeddings (1, L, d); latents (1, t, c, h, w); frames (n, H, W, 3) uint8
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from cogexp.spec import RunSpec
 
 SCHEDULERS = {"ddim": CogVideoXDDIMScheduler, "dpm": CogVideoXDPMScheduler}
 FULL_SIZE_TOKENS = 226
+OVERFLOW = "try model.dtype=bfloat16 or float32"
 
 
 def _pipeline(image_to_video: bool = False, **parts: Any) -> Any:
@@ -53,11 +55,15 @@ def encode(spec: RunSpec, device: str) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def encode_texts(spec: RunSpec, texts: Sequence[str], device: str) -> list[Tensor]:
-    """Embeddings (1, l, d) of texts, one by one ('' is a text too) by the text encoder of `spec`."""
+    """Embeddings (1, l, d) of texts, one by one ('' is a text too) by the text encoder of `spec`.
+
+    Raises:
+        InvalidFrames: an embedding is not finite.
+    """
     tokens = nano_weights.MAX_SEQUENCE_LENGTH if VARIANTS[spec.model.name].embedded else FULL_SIZE_TOKENS
     with MODELS.on_device(("tokenizer", "text_encoder"), spec, device) as (tokenizer, text_encoder):
         pipeline = _pipeline(tokenizer=tokenizer, text_encoder=text_encoder)
-        return [
+        made = [
             pipeline.encode_prompt(
                 text,
                 do_classifier_free_guidance=False,
@@ -68,6 +74,11 @@ def encode_texts(spec: RunSpec, texts: Sequence[str], device: str) -> list[Tenso
             )[0]
             for text in texts
         ]
+    if not all(bool(torch.isfinite(embedding).all()) for embedding in made):
+        raise InvalidFrames(
+            f"the text encoder in {spec.model.dtype} gave NaN or infinite embeddings; {OVERFLOW}"
+        )
+    return made
 
 
 @torch.no_grad()
@@ -95,10 +106,7 @@ def denoise(
             notes["optimization.split_cfg"] = "two passes of batch 1 a step"
         MODELS.tell(spec, notes)
     if not torch.isfinite(latents).all():
-        raise InvalidFrames(
-            f"denoising in {spec.model.dtype} gave NaN or infinite latents; "
-            "try model.dtype=bfloat16 or float32"
-        )
+        raise InvalidFrames(f"denoising in {spec.model.dtype} gave NaN or infinite latents; {OVERFLOW}")
     return latents
 
 
@@ -109,6 +117,10 @@ def calibrate(spec: RunSpec, embeddings: dict[str, Tensor], device: str, on_step
         magcache.recorded_ratios(loop.pipeline.transformer) as ratios,
     ):
         loop.run(_first_frame(spec), on_step)
+    if not all(map(math.isfinite, ratios)):
+        raise InvalidFrames(
+            f"MagCache's calibration in {spec.model.dtype} gave NaN or infinities; {OVERFLOW}"
+        )
     return ratios
 
 

@@ -7,7 +7,9 @@ CogVideoX. Here they are measured in one exact clip of a fixed prompt and kept.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,14 +55,25 @@ def recorded_ratios(transformer: Any) -> Iterator[list[float]]:
 
 
 def read(file: Path) -> list[float] | None:
-    """The ratios of an earlier calibration, or None when there is none that can be read."""
+    """The ratios of an earlier calibration, or None when there is none that can be read and is whole."""
     try:
-        ratios = json.loads(file.read_text(encoding="utf-8"))["ratios"]
-    except (OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        ratios = kept["ratios"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return ratios if isinstance(ratios, list) and all(isinstance(one, float) for one in ratios) else None
+    if not isinstance(ratios, list) or not all(
+        isinstance(one, float) and 0 < one < math.inf for one in ratios
+    ):
+        return None
+    # A file of an earlier version has no digest.
+    return ratios if kept.get("digest", wanted := _digest(ratios)) == wanted else None
 
 
 def write(file: Path, ratios: list[float], about: dict[str, Any]) -> None:
     """Keep the ratios with what they were measured on; whole or not at all."""
-    write_whole(file, json.dumps({**about, "ratios": ratios}, indent=1, allow_nan=False))
+    kept = {**about, "ratios": ratios, "digest": _digest(ratios)}
+    write_whole(file, json.dumps(kept, indent=1, allow_nan=False))
+
+
+def _digest(ratios: list[float]) -> str:
+    return hashlib.sha256(json.dumps(ratios).encode()).hexdigest()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 
 from cogexp.provenance import redact
+from cogexp.system import streams
 
 
 class _Plain(logging.Handler):
@@ -16,7 +16,7 @@ class _Plain(logging.Handler):
         text = redact(record.getMessage())
         if record.exc_info:
             text += "\n" + redact(logging.Formatter().formatException(record.exc_info))
-        print(text, file=sys.stderr, flush=True)
+        streams.say(text)
 
 
 def show_log_lines(debug: bool) -> None:

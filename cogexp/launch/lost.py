@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from cogexp.launch.execute import run_folder
 from cogexp.record import Record
 from cogexp.storage.durable import make_folder
 from cogexp.storage.lock import LOCK_FILE, Lock
+
+log = logging.getLogger("cogexp")
 
 
 def record_lost(
@@ -54,5 +57,8 @@ def _write(request: Request, reason: str, status: str, started: str | None) -> R
         finished=records.now(),
         study=request.settings.study,
     )
-    records.write(record, run_folder(request))
+    try:
+        records.write(record, run_folder(request))
+    except OSError as error:  # the other jobs go on
+        log.error("the record of %s could not be written: %s", request.spec.run_id, error)
     return record

@@ -21,6 +21,7 @@ from cogexp.system import interrupts
 from cogexp.terminal import Progress, Silent
 
 Work = Callable[[Request, Progress], object]
+MOST_IDLE_DEATHS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ class Crew(Protocol):
         """A new worker that can work; else why there is none, '' when there is."""
 
     def give(self, number: int, request: Request) -> None:
-        """Let an idle worker begin a job."""
+        """Let an idle worker begin a job. Raises OSError when it is gone: the job has not begun."""
 
     def wait(self) -> tuple[int, Outcome]:
         """The next job that ends: its worker and how."""
@@ -87,6 +88,7 @@ class Pool:
         self._workers: set[int] = set()
         self._busy: dict[int, str] = {}  # worker -> when its job started
         self._said: set[str] = set()
+        self._deaths = 0  # of idle workers
 
     def run(self, count: int) -> None:
         """Start `count` workers and hand out the jobs.
@@ -99,7 +101,8 @@ class Pool:
                 self._start(number)
             while self._busy or (len(self._schedule) and self._workers):
                 self._hand_out()
-                self._settle(*self._crew.wait())
+                if self._busy:
+                    self._settle(*self._crew.wait())
             if len(self._schedule):
                 self._progress.say(f"no {self._name} is left; {len(self._schedule)} jobs were not run")
         except KeyboardInterrupt:
@@ -123,9 +126,25 @@ class Pool:
 
     def _hand_out(self) -> None:
         for number in sorted(self._workers - set(self._busy)):
-            if (request := self._schedule.next(number)) is not None:
+            if (request := self._schedule.next(number)) is None:
+                continue
+            try:
                 self._crew.give(number, request)
+            except OSError as error:
+                self._replace(number, error)
+            else:
                 self._busy[number] = records.now()
+
+    def _replace(self, number: int, error: OSError) -> None:
+        """A worker died without a job: the one that it was to get has not begun, and waits for another."""
+        self._schedule.put_back(number)
+        self._crew.stop(number)
+        self._deaths += 1
+        self._progress.say(f"worker {number} died while it was idle ({error.strerror or error})")
+        if self._deaths > MOST_IDLE_DEATHS:  # something ends them: a fresh one would go the same way
+            self._workers.discard(number)
+        else:
+            self._start(number)
 
     def _settle(self, number: int, outcome: Outcome) -> None:
         """One job is over: its record is there, or one is written for it."""

@@ -12,7 +12,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 from cogexp.launch.logs import show_log_lines
-from cogexp.system import interrupts
+from cogexp.system import interrupts, streams
 
 START_SECONDS = 300.0  # importing from a busy disk or a network share takes its time
 
@@ -62,6 +62,7 @@ def was_asked_to_end(process: BaseProcess) -> bool:
 
 def settle_in(folder: str, debug: bool) -> None:
     """The first thing in such a process: `folder` is where its sweep was started."""
+    streams.guard()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process records and kills
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     os.chdir(folder)

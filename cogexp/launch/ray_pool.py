@@ -14,6 +14,7 @@ from cogexp.launch.execute import execute
 from cogexp.launch.logs import show_log_lines
 from cogexp.launch.pool import Outcome, Pool, Said, Work
 from cogexp.launch.ray_cluster import Options, check, connected, sizes
+from cogexp.system import streams
 from cogexp.terminal import Progress
 
 START_SECONDS = 300.0  # importing from a busy disk or a network share takes its time
@@ -23,6 +24,7 @@ class Worker:
     """The actor: a process with its model. It works in the folder that the sweep was started in."""
 
     def __init__(self, work: Work, folder: str, debug: bool) -> None:
+        streams.guard()
         os.chdir(folder)
         show_log_lines(debug)
         self._work = work
@@ -78,7 +80,12 @@ class _Actors:
         return ""
 
     def give(self, number: int, request: Request) -> None:
-        self._busy[self._workers[number].run.remote(request)] = number
+        worker = self._workers[number]
+        try:  # one that died since its last job answers neither
+            self._ray.get(worker.ready.remote(), timeout=START_SECONDS)
+        except self._ray.exceptions.RayError as error:
+            raise ConnectionError(_reason(error)) from None
+        self._busy[worker.run.remote(request)] = number
 
     def wait(self) -> tuple[int, Outcome]:
         done, _ = self._ray.wait(list(self._busy), num_returns=1)

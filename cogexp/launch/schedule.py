@@ -66,6 +66,10 @@ class Schedule:
         self._made.add(self._latents[request.spec.run_id])
         return request
 
+    def put_back(self, worker: Hashable) -> None:
+        """`worker` was gone before its job began: the job is the next one again."""
+        self._waiting.insert(0, self.lost(worker))
+
     def lost(self, worker: Hashable) -> Request:
         """`worker` is gone, and so is what it held; the job that it had is not given to another one."""
         self._last.pop(worker, None)

@@ -24,7 +24,7 @@ from cogexp.launch.lost import record_lost
 from cogexp.spec import SpecError, check_choice, check_range
 from cogexp.storage.lock import LEASE_SECONDS
 from cogexp.store import Keys
-from cogexp.system import interrupts
+from cogexp.system import interrupts, streams
 from cogexp.terminal import Lines, Progress
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class Share:
 
     def __call__(self) -> int:
         """How many runs it did. Those with a record of this sweep are not done again."""
+        streams.guard()
         os.chdir(self._folder)
         interrupts.install()  # submitit lets a SIGTERM pass, and the SIGKILL after it leaves no record
         show_log_lines(self.requests[0].settings.debug)
@@ -238,8 +239,11 @@ def _how_it_ended(job: Any, cluster: str) -> tuple[str, str]:
 
 
 def _reason(job: Any) -> str:
-    """The last line of what went wrong, or the state that the batch system gives it."""
+    """The exception that ended a job, or the state that the batch system gives one that was ended."""
     error = job.exception()
+    if error is not None and type(error).__name__ == "UncompletedJobError":
+        # Its message has the last lines of the job's log: what it was at, not why it ended.
+        return f"state {job.state}, without an exception of its own; its log is {job.paths.stderr}"
     # A failed job's message is a trace between two rules of dashes, then where the logs are.
     text = str(error).split("\nYou can check full logs")[0] if error else ""
     lines = [line.strip() for line in text.splitlines() if line.strip().strip("-")]

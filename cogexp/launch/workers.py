@@ -6,6 +6,7 @@ of them writes, measures or waits for W&B while the other denoises.
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 from collections.abc import Sequence
@@ -133,8 +134,11 @@ class _Processes:
         return problem
 
     def give(self, number: int, request: Request) -> None:
+        process, connection = self._processes[number]
+        if not process.is_alive():
+            raise BrokenPipeError(errno.EPIPE, how_it_ended(process))
+        connection.send(request)
         self._busy.add(number)
-        self._processes[number][1].send(request)
 
     def wait(self) -> tuple[int, Outcome]:
         connections = {self._processes[number][1]: number for number in self._busy}
@@ -175,4 +179,7 @@ def _serve(connection: Connection, work: Work, folder: str, debug: bool) -> None
             problem = ""
         except Exception as error:  # noqa: BLE001 - what no run raises, but the others must go on
             problem = redact(str(error) or type(error).__name__)
-        connection.send(Outcome(lines=tuple(said.lines), problem=problem))
+        try:
+            connection.send(Outcome(lines=tuple(said.lines), problem=problem))
+        except OSError:  # nobody is there any more
+            return

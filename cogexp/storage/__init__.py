@@ -1,1 +1,1 @@
-"""What lies on disk: files that appear complete and last through a power cut, and who may write them."""
+"""What lies on disk: files that last through a power cut, who may write them, and kept stage results."""

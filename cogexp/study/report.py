@@ -16,6 +16,7 @@ from typing import Any
 from cogexp.spec import SpecError
 from cogexp.study.pick import Choice, Query, pick
 from cogexp.study.report_data import page_data, runs_of
+from cogexp.study.report_file import check_target
 from cogexp.study.report_media import Media
 from cogexp.study.table import Study, load
 from cogexp.study.words import digits, label
@@ -42,8 +43,10 @@ def write_report(
     """Write the report of the runs in `folder` to `file`, atomically; what a reader should be told.
 
     Raises:
-        SpecError: no records, a wrong query, too much to embed, or a file that cannot be written.
+        SpecError: no records, a wrong query, too much to embed, or a file that cannot be written or is
+            another's.
     """
+    check_target(file)
     study = load(folder, query.study)
     choice, why = choice_of(study, query)
     media = Media(beside=file.parent, embed=embed)
@@ -53,7 +56,10 @@ def write_report(
     try:
         write_whole(file, html)
     except OSError as error:
-        raise SpecError(f"FILE must be writable, got {str(file)!r}: {error.strerror or error}") from None
+        reason = f"{str(file)!r}: {error.strerror or error}"
+        raise SpecError(
+            f"FILE must be writable, got {reason}; nearest: --out {file.name}, in this folder"
+        ) from None
     remarks = [] if find_spec(PLOTTED) else ["no plots without plotly: pip install 'cogexp[report]'"]
     return [*remarks, *media.unreadable]
 

@@ -5,14 +5,17 @@ A fault of W&B never hurts a run: each is told once in one line, and the record 
 
 from __future__ import annotations
 
+import atexit
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from cogexp.provenance import redact
-from cogexp.record import Record
+from cogexp.record import RECORD_FILE, Record
 from cogexp.tracking import payload
 from cogexp.tracking.guard import Hung, broke_service, line, within
 from cogexp.tracking.online import prepare_environment, why_offline
@@ -55,10 +58,12 @@ class WandbTracker:
         )  # fmt: skip
         self._newest = run_id
         opened = within(OPEN_SECONDS, lambda: self._open(plan))
+        _end_in_silence()
         if opened.fault and broke_service(opened.fault):
             self._renew()
             if not isinstance(opened.fault, Hung):  # it died since the last run, and a new one serves
                 opened = within(OPEN_SECONDS, lambda: self._open(plan))
+                _end_in_silence()
         if opened.fault:
             self._say(f"W&B: not tracked: {line(opened.fault)}; the record on disk has everything")
         else:
@@ -89,7 +94,8 @@ class WandbTracker:
                 self._renew()
         if problem:
             later = f"`wandb sync {where}` uploads it later"
-            self._say(f"W&B: {problem}; the record on disk has everything, and {later}")
+            kept = "the record on disk has everything, and " if (folder / RECORD_FILE).is_file() else ""
+            self._say(f"W&B: {problem}; {kept}{later}")
         return Tracked(mode=mode, url=run.url if mode == "online" else None, folder=where, problem=problem)
 
     def study(self, table: StudyTable) -> Tracked:
@@ -99,6 +105,7 @@ class WandbTracker:
             name=f"study: {table.name}", tags=(), kind="study",
         )  # fmt: skip
         opened = within(OPEN_SECONDS, lambda: self._open(plan))
+        _end_in_silence()
         run = opened.value
         if opened.fault or run is None:
             why = line(opened.fault) if opened.fault else "the run was not opened in W&B"
@@ -186,6 +193,20 @@ class WandbTracker:
         if line not in self._told:
             self._told.add(line)
             self._tell(line)
+
+
+def _end_in_silence() -> None:
+    """After W&B has begun a service process: end it by our own hook, which then runs before W&B's."""
+    atexit.unregister(_end)
+    atexit.register(_end)
+
+
+def _end() -> None:
+    """When the interpreter ends: W&B's own hook ends in a traceback where its service process is gone."""
+    wandb = sys.modules.get("wandb")
+    # Broad on purpose: everything is on disk by now, and nobody is there to be told.
+    with suppress(Exception):
+        wandb.teardown()  # type: ignore[union-attr]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from cogexp.spec import UpscalerSpec
 from cogexp.upscale import ncnn_weights, resize, winograd
-from cogexp.upscale.errors import UpscaleError
+from cogexp.upscale.errors import InvalidPixels, UpscaleError, UpscaleMemoryError
 
 log = logging.getLogger("cogexp")
 
@@ -189,10 +189,18 @@ class Network:
         picture = torch.tensor(frame).to(self.device).permute(2, 0, 1)[None].to(self.dtype) / 255
         while True:
             try:
-                return self._in_tiles(picture, self.tile_px).float().clamp_(0, 1)
+                large = self._in_tiles(picture, self.tile_px).float()
+                break
             except torch.OutOfMemoryError:
                 pass  # go on after the handler: the exception itself keeps the failed attempt's tensors
             self._halve_tiles(max(frame.shape[:2]))
+        if not torch.isfinite(large).all():  # before clamping, which makes an infinity white
+            kind = str(self.dtype).removeprefix("torch.")
+            raise InvalidPixels(
+                f"the upscaler gave NaN or infinite pixels in {kind}: its weights are damaged"
+                + ("" if self.dtype is torch.float32 else ", or overflow there")
+            )
+        return large.clamp_(0, 1)
 
     def _in_tiles(self, picture: Tensor, tile_px: int) -> Tensor:
         """The network over tiles of one size, each with `halo` pixels of what is around it."""
@@ -217,7 +225,7 @@ class Network:
         torch.cuda.empty_cache()
         smaller = -(-(self.tile_px or longest) // 32) * 16
         if not self.may_tile or smaller < SMALLEST_TILE_PX:
-            raise UpscaleError(
+            raise UpscaleMemoryError(
                 f"not enough GPU memory to upscale, even in tiles of {self.tile_px or longest} pixels\n"
                 "free some, for example with optimization=low-vram, or take upscaler=esrgan or lanczos"
             )

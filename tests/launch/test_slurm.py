@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def work(request: Request, progress: Progress) -> None:
     told = request.settings.outputs / "killed"
     if request.spec.seed == DEADLY and not told.exists():
         told.touch()
+        print("a line of its log", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     finish(request)
 
@@ -50,6 +52,8 @@ def test_a_killed_job_costs_one_run_and_the_rest_of_its_share_is_done(tmp_path: 
     }
     assert found[DEADLY].error is not None
     assert "local job" in found[DEADLY].error["message"]
+    assert "a line of its log" not in found[DEADLY].error["message"], "what it was at is no reason"
+    assert "state " in found[DEADLY].error["message"]
     first = {found[seed].device["pid"] for seed in (3, 4, 5)}
     assert len(first) == 1, "a share is one process, which keeps its model"
     assert said.lines[0].startswith("2 local jobs for 6 runs")
@@ -198,7 +202,7 @@ class EndedJob:
     def __init__(self, state: str, stdout: str) -> None:
         self.state, self._stdout = state, stdout
 
-    def exception(self) -> None:
+    def exception(self) -> Exception | None:
         return None
 
     def stdout(self) -> str:
@@ -224,3 +228,19 @@ def test_what_slurm_takes_away_is_no_fault_of_the_run(tmp_path: Path, state: str
     rest = slurm._rest(EndedJob(state, jobs[1].spec.run_id), share, "slurm", Said())
     assert by_seed(tmp_path)[1].status == status
     assert rest == jobs[2:]
+
+
+def test_the_reason_of_a_killed_job_is_its_state_and_not_the_last_line_of_its_log() -> None:
+    """A job that was killed has no exception; submitit's message for it ends with the lines of its log."""
+    from submitit.core.utils import UncompletedJobError
+
+    class Killed(EndedJob):
+        paths = type("Paths", (), {"stderr": "7_log.err"})
+
+        def exception(self) -> Exception:
+            return UncompletedJobError("has not produced any output (state: FAILED)\n---\ndenoise 1/2")
+
+    status, reason = slurm._how_it_ended(Killed("FAILED", ""), "slurm")
+    assert status == "failed"
+    assert reason.startswith("state FAILED")
+    assert "denoise" not in reason
