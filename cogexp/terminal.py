@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from cogexp.system.text import visible
+
 
 class Progress(Protocol):
     """How a run tells what it is doing."""
@@ -39,7 +41,7 @@ class Lines:
 
     def say(self, text: str) -> None:
         """The line on stderr."""
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
 
     @contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Any]:
@@ -83,7 +85,7 @@ class Bars:
 
     def say(self, text: str) -> None:
         """The line above the bars. It is text, not markup: a prompt may hold brackets."""
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(visible(text), markup=False, soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Any]:

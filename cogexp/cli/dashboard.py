@@ -12,6 +12,7 @@ from cogexp.cli.runs import show_log_lines
 from cogexp.spec import SpecError
 from cogexp.study.query import Query, read_query
 from cogexp.terminal import Progress, for_stderr
+from cogexp.whole import write_whole
 
 if TYPE_CHECKING:
     from cogexp.record import Record
@@ -71,10 +72,9 @@ def _write(folder: Path, board: Any, report: Any) -> None:
     """The two files, after wandb-workspaces' own models took them."""
     from cogexp.tracking.dashboard_json import report_json, workspace_json
 
-    folder.mkdir(parents=True, exist_ok=True)
     for name, text in (("workspace", workspace_json(board)), ("report", report_json(report))):
         file = folder / f"wandb-{name}.json"
-        file.write_text(text, encoding="utf-8")
+        write_whole(file, text)
         print(file)
 
 

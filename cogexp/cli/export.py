@@ -12,6 +12,7 @@ from cogexp.cli.pick import split_folder
 from cogexp.launch.logs import show_log_lines
 from cogexp.spec import SpecError, check_choice
 from cogexp.study import load
+from cogexp.system.text import csv_cell
 
 FORMATS = ("csv", "parquet")
 PARQUET_HINT = "pip install 'cogexp[parquet]'"
@@ -41,6 +42,8 @@ def command(argv: list[str]) -> int:
         raise SpecError(f"--to parquet needs pyarrow, which is not installed; {PARQUET_HINT}, or --to csv")
     show_log_lines(False)
     frame = load(folder, study).frame()
+    if to == "csv":  # opened in a spreadsheet, a text that begins with '=' would be computed
+        frame = frame.map(csv_cell).rename(columns=csv_cell)
     if file is None:
         sys.stdout.write(frame.to_csv(index=False))
         return 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import operator
 import os
 from pathlib import Path
 
 from cogexp.spec import ModelSpec
+from cogexp.storage.foreign_data import MEGABYTE, ForeignDataError, parse_json, read_json
 
 log = logging.getLogger("cogexp")
 
@@ -86,7 +87,10 @@ def incomplete(folder: Path) -> str | None:
     for part in PARTS:
         shards = sorted((folder / part).glob("*.safetensors"))
         for index in (folder / part).glob("*.safetensors.index.json"):
-            names = set(json.loads(index.read_text())["weight_map"].values())
+            try:
+                names = set(read_json(index)["weight_map"].values())
+            except (OSError, ForeignDataError, KeyError, TypeError, AttributeError):
+                return f"{part}/{index.name} is not an index of shards"
             if lacking := sorted(names - {shard.name for shard in shards}):
                 return f"{part}/{lacking[0]} is missing"
         if not shards:
@@ -102,15 +106,14 @@ def _broken(shard: Path) -> str | None:
     size = shard.stat().st_size
     with shard.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if length > size:
+        if length > min(size, 100 * MEGABYTE):  # the format's own limit of a header
             return "is not a safetensors file"
         try:
-            header = json.loads(file.read(length))
-        except ValueError:
+            header = parse_json(file.read(length).decode("utf-8"))
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+            end = max((operator.index(one) for one in ends), default=0)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
             return "is not a safetensors file"
-    end = max(
-        (entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0
-    )
     return None if 8 + length + end == size else "is cut off"
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cogexp.storage.foreign_data import ForeignDataError, read_json
 from cogexp.whole import write_whole
 
 CALIBRATION_TEXT = "a dog runs through a meadow, the camera follows"
@@ -55,8 +56,8 @@ def recorded_ratios(transformer: Any) -> Iterator[list[float]]:
 def read(file: Path) -> list[float] | None:
     """The ratios of an earlier calibration, or None when there is none that can be read."""
     try:
-        ratios = json.loads(file.read_text(encoding="utf-8"))["ratios"]
-    except (OSError, ValueError, KeyError, TypeError):
+        ratios = read_json(file)["ratios"]
+    except (OSError, ForeignDataError, KeyError, TypeError):
         return None
     return ratios if isinstance(ratios, list) and all(isinstance(one, float) for one in ratios) else None
 

@@ -6,7 +6,8 @@ import logging
 import os
 import sys
 
-from cogexp.provenance import redact
+from cogexp.system.redact import redact
+from cogexp.system.text import visible
 
 
 class _Plain(logging.Handler):
@@ -16,7 +17,7 @@ class _Plain(logging.Handler):
         text = redact(record.getMessage())
         if record.exc_info:
             text += "\n" + redact(logging.Formatter().formatException(record.exc_info))
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
 
 
 def show_log_lines(debug: bool) -> None:

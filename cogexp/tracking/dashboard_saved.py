@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from cogexp.storage.foreign_data import ForeignDataError, read_json
 from cogexp.whole import write_whole
 
 log = logging.getLogger("cogexp")
@@ -27,10 +28,15 @@ def key_of(kind: str, entity: str, project: str, study: str | None) -> str:
 def addresses(folder: Path) -> dict[str, str]:
     """Addresses by `key_of`, as `remember` left them; none when the file is missing or damaged."""
     try:
-        kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        kept = read_json(folder / FILE)
+    except FileNotFoundError:
         return {}
-    return {str(k): str(v) for k, v in kept.items()} if isinstance(kept, dict) else {}
+    except ForeignDataError as error:
+        log.warning("saved addresses left out: %s: %s", folder / FILE, error)
+        return {}
+    if not isinstance(kept, dict):
+        return {}
+    return {key: url for key, url in kept.items() if isinstance(url, str) and url.startswith(("https://", "http://"))}
 
 
 def remember(folder: Path, key: str, url: str) -> None:
