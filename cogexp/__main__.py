@@ -10,6 +10,8 @@ from importlib import import_module
 
 from cogexp.machine import before_torch
 from cogexp.spec import SpecError
+from cogexp.system.redact import redact
+from cogexp.system.text import brief, shortened
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -17,12 +19,22 @@ def main(argv: list[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     before_torch()
     try:
+        _require_text(words)
         return _dispatch(words)
     except SpecError as error:
-        print(f"cogexp: {error}", file=sys.stderr)
+        print(f"cogexp: {brief(redact(str(error)))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _require_text(words: list[str]) -> None:
+    """Refuse bytes that are no text: they could stand in no record and on no page."""
+    for word in words:
+        if not word.isascii() and any("\ud800" <= letter <= "\udfff" for letter in word):
+            raise SpecError(
+                f"every word must be UTF-8 text, got {shortened(word)!r}; rename the file or retype it"
+            )
 
 
 def _dispatch(words: list[str]) -> int:

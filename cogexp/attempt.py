@@ -22,6 +22,7 @@ from cogexp.engine.models import MODELS, check_device
 from cogexp.engine.optimize import optimization_notes
 from cogexp.record import Record
 from cogexp.spec import RunSpec
+from cogexp.storage.run_files import own_folder
 from cogexp.tracking import NullTracker, Tracker
 
 log = logging.getLogger("cogexp")
@@ -65,7 +66,7 @@ class Attempt:
     def begin(self) -> None:
         """The first thing inside the block: what can fail about the machine and the disk fails recorded."""
         check_device(self.device)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        own_folder(self.folder)
         self._log.open()
         text = yaml.safe_dump(config_of(self.spec), sort_keys=False, allow_unicode=True)
         (self.folder / "config.yaml").write_text(text, encoding="utf-8")

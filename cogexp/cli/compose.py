@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -21,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cogexp.build import GROUPS
 from cogexp.cli import sizes
 from cogexp.cli.combine import Combiner
+from cogexp.cli.interpolation import to_plain
 from cogexp.cli.paths import conf_dir
 from cogexp.cli.words import Parser, Words, parse_words, quote_text
 from cogexp.spec import SpecError, check_choice
@@ -133,6 +136,9 @@ def ask_hydra(words: Words, argv: list[str]) -> int:
     sizes.register()
     for override in map(parse_override, words.overrides):
         _check_group(override)
+    with hydra_ready(words):
+        _compose_one(words, words.overrides)  # a wrong word is refused in our lines, not in Hydra's
+    GlobalHydra.instance().clear()
     sys.argv = [sys.argv[0], *(quote_text(word) for word in argv)]
     try:
         hydra.main(config_path=str(words.config_dir), config_name=words.config_name, version_base="1.3")(
@@ -140,6 +146,8 @@ def ask_hydra(words: Words, argv: list[str]) -> int:
         )()
     except SystemExit as end:
         return 2 if end.code else 0
+    except ValueError as error:
+        raise SpecError(f"Hydra cannot do this: {str(error).partition(chr(10))[0]}") from None
     return 0
 
 
@@ -181,24 +189,13 @@ def _check_group(override: Override) -> None:
         )
 
 
-def to_plain(config: DictConfig) -> dict[str, Any]:
-    """Plain nested values. A prompt is literal: "${...}" in it must neither fail nor read the environment."""
-    literal = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(literal, dict)
-    rest = OmegaConf.masked_copy(config, [str(key) for key in literal if key != "prompt"])
-    plain = OmegaConf.to_container(rest, resolve=True)
-    assert isinstance(plain, dict)
-    prompt = {"prompt": literal["prompt"]} if "prompt" in literal else {}
-    return {str(key): value for key, value in plain.items()} | prompt
-
-
 def _short(error: Exception, words: Words) -> str:
     """One line from one of Hydra's errors, with the nearest key where there is one."""
     text = str(error)
     match = re.search(r"Could not (?:override|append to config|delete|find) '?([\w./+-]+)", text)
     if match:
         key = match[1].lstrip("+").rstrip(".")
-        known = _known_keys(words)
+        known = _known_keys(words.config_dir, words.config_name)
         near = get_close_matches(key, known, n=1, cutoff=0.5)
         hint = f"nearest: {near[0]}" if near else f"groups: {', '.join(GROUPS)}"
         return f"{key} is not a key of cogexp; {hint}"
@@ -206,8 +203,10 @@ def _short(error: Exception, words: Words) -> str:
     return f"the configuration cannot be composed: {first}"
 
 
-def _known_keys(words: Words) -> list[str]:
-    plain = OmegaConf.to_container(compose(words.config_name), resolve=False)
+@lru_cache(maxsize=8)
+def _known_keys(folder: Path, name: str) -> list[str]:
+    """All keys of a config, once a process: composing takes a tenth of a second."""
+    plain = OmegaConf.to_container(compose(name), resolve=False)
     assert isinstance(plain, dict)
     nested = [f"{group}.{key}" for group, value in plain.items() if isinstance(value, dict) for key in value]
     return [str(key) for key in plain] + nested

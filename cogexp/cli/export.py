@@ -11,6 +11,7 @@ from cogexp.cli import compose
 from cogexp.cli.pick import split_folder
 from cogexp.launch.logs import show_log_lines
 from cogexp.spec import SpecError, check_choice
+from cogexp.storage.run_files import expanded, is_folder
 from cogexp.study import load
 from cogexp.system.text import csv_cell
 
@@ -26,9 +27,9 @@ def command(argv: list[str]) -> int:
     options = parser.parse_intermixed_args(argv)
     words, file = list(options.words), None
     # Of the words a folder is DIR and the other one is FILE.
-    others = [word for word in words if not Path(word).is_dir() and Path(word).suffix]
+    others = [word for word in words if not is_folder(word) and Path(word).suffix]
     if others:
-        file = Path(others[-1]).expanduser()
+        file = expanded(others[-1])
         words.remove(others[-1])
     to = options.to or (file.suffix.lstrip(".") if file else "csv")
     check_choice("--to", to, FORMATS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from cogexp.build import build
 from cogexp.cli import compose, tables
 from cogexp.cli.runs import second_interrupt_leaves, show_log_lines
 from cogexp.spec import MetricsSpec, SpecError
+from cogexp.storage.run_files import is_file
 from cogexp.terminal import for_stderr
 
 
@@ -21,12 +23,12 @@ def command(argv: list[str]) -> int:
     parser.add_argument("words", nargs="*")
     # Files and overrides may come in any order around the options.
     options = parser.parse_intermixed_args(argv)
-    overrides = [w for w in options.words if "=" in w and not Path(w).exists()]
+    overrides = [w for w in options.words if "=" in w and not os.path.exists(w)]
     files = [Path(w) for w in options.words if w not in overrides]
     if not files:
         raise SpecError("measure needs at least one video file, got none; for example: measure clip.mp4")
     for file in files:
-        if not file.is_file():
+        if not is_file(file):
             raise SpecError(f"measure needs video files, got {str(file)!r}, which does not exist")
     # The files may show anything, so no network of the embedded model's own world unless it is asked for.
     general = f"metrics.clip_model={MetricsSpec().clip_model}"

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from cogexp.spec import ModelSpec
+from cogexp.storage.checkpoint_code import code_asked_by
 from cogexp.storage.foreign_data import MEGABYTE, ForeignDataError, parse_json, read_json
 
 log = logging.getLogger("cogexp")
@@ -84,6 +85,8 @@ def incomplete(folder: Path) -> str | None:
     """What a checkpoint folder lacks, or None. Reads indexes and headers, not weights."""
     if not (folder / "model_index.json").is_file():
         return "model_index.json is missing"
+    if code := code_asked_by(folder):
+        return f"{code}, and no code of a checkpoint is run"
     for part in PARTS:
         shards = sorted((folder / part).glob("*.safetensors"))
         for index in (folder / part).glob("*.safetensors.index.json"):

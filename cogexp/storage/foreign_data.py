@@ -158,7 +158,7 @@ def parse_yaml(text: str, *, as_text: bool = False) -> Any:
 
     base: Any = yaml.BaseLoader if as_text else yaml.SafeLoader
 
-    class Bounded(base):  # type: ignore[misc]
+    class Bounded(base):
         """Stops at MAX_DEPTH, before a deep document costs time."""
 
         depth = 0
@@ -185,7 +185,15 @@ def parse_yaml(text: str, *, as_text: bool = False) -> Any:
     except ForeignDataError:
         raise
     # A constructor may meet any text: int('0x'), a date of month 13, a key that is a list.
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError, AttributeError, KeyError) as e:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+        AttributeError,
+        KeyError,
+    ) as e:
         raise ForeignDataError(f"is not YAML ({' '.join(str(e).split())[:120]})") from None
 
 
@@ -203,7 +211,9 @@ def _written_out(node: Any, known: dict[int, int], above: set[int]) -> int:
     count = 1
     if isinstance(node.value, list):
         for child in node.value:
-            count += sum(_written_out(n, known, above) for n in (child if isinstance(child, tuple) else (child,)))
+            count += sum(
+                _written_out(n, known, above) for n in (child if isinstance(child, tuple) else (child,))
+            )
     above.discard(id(node))
     if count > MAX_YAML_VALUES:
         raise ForeignDataError(f"is YAML with more than {MAX_YAML_VALUES:,} values")

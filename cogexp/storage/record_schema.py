@@ -22,11 +22,13 @@ MAX_TEXT = 1_000_000
 MAX_KEY = 1_000
 MAX_VALUES = 2_000_000  # of a list: the frames of a curve
 LEVELS = ("none", "suspect", "certain")
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline: they would steer a terminal
+CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)  # all but tab and newline: they would steer a terminal
 
 
 def problem(values: Mapping[str, Any]) -> str | None:
-    """What is wrong with a record's fields: 'files.native must stay inside the run's folder'; None if nothing."""
+    """What is wrong with a record's fields: 'files.native must stay inside ...'; None if nothing is."""
     return RECORD("", values)
 
 
@@ -160,12 +162,15 @@ _group = _mapping(_scalars)
 _spec: dict[str, Check] = {
     "model": _fields({"name": _text(MAX_KEY)}, _scalars),
     "resolution": _fields(
-        {"width": _positive, "height": _positive, "frames": _positive, "fps": _number(0.001, 100_000)}, _scalars
+        {"width": _positive, "height": _positive, "frames": _positive, "fps": _number(0.001, 100_000)},
+        _scalars,
     ),
     "sampler": _group,
     "optimization": _group,
     "upscaler": _fields({"name": _text(MAX_KEY)}, _scalars),
-    "prompt": _fields({"name": _text(), "text": _text(), "negative": _text(), "image": _optional(_text())}, _scalars),
+    "prompt": _fields(
+        {"name": _text(), "text": _text(), "negative": _text(), "image": _optional(_text())}, _scalars
+    ),
     "metrics": _group,
     "seed": _number(0, 2**63 - 1, whole=True),
 }

@@ -36,6 +36,28 @@ def inside(folder: Path, name: str) -> Path | None:
         return None
 
 
+def own_folder(folder: Path) -> None:
+    """Make a run's folder; links in its place or in it go, so that nothing is written through them.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if folder.is_symlink():
+        folder.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in os.scandir(folder):
+        if entry.is_symlink():
+            os.unlink(entry.path)
+
+
+def expanded(word: str) -> Path:
+    """The path that a user's word names, '~' written out; as it is where there is no such user."""
+    try:
+        return Path(word).expanduser()
+    except RuntimeError:
+        return Path(word)
+
+
 def is_folder(word: str | Path) -> bool:
     """Whether it is a folder. A word that can be no path at all (too long, a null byte) is none."""
     return os.path.isdir(word)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import os
 import socket
@@ -11,11 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogexp.spec import SpecError
+from cogexp.storage.foreign_data import MEGABYTE, ForeignDataError, read_text
 from cogexp.study.query import Query
 from cogexp.study.search import Dimension, Value, Verdict
 
 if TYPE_CHECKING:
     import optuna
+
+MOST_JOURNAL_BYTES = 256 * MEGABYTE
 
 
 def open_search(
@@ -31,6 +35,8 @@ def open_search(
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if "://" not in str(storage) and (problem := journal_problem(Path(storage))):
+        raise SpecError(f"storage must be a journal of Optuna, got {storage}: {problem}; nearest: another file")
     direction = "maximize" if query.maximize else "minimize"
     try:
         opened = _storage(storage)
@@ -62,6 +68,29 @@ def open_search(
     return found
 
 
+def journal_problem(file: Path) -> str | None:
+    """Why the file is no journal that Optuna could replay; None for a good one and for none at all.
+
+    Optuna trusts its journal: it would wait for ever at a pipe, and fail somewhere inside on other content.
+    """
+    try:
+        lines = read_text(file, max_bytes=MOST_JOURNAL_BYTES).splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ForeignDataError as error:
+        return f"it {error}"
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = json.loads(line)  # as Optuna does: NaN is a value there
+        except (ValueError, RecursionError):
+            if number == len(lines):  # cut off while it was written: Optuna leaves such an end out
+                continue
+            return f"line {number} is no JSON"
+        if not isinstance(entry, dict) or type(entry.get("op_code")) is not int or "worker_id" not in entry:
+            return f"line {number} is no operation of a journal"
+    return None
+
+
 def _storage(storage: str | Path) -> Any:
     import optuna
     from optuna.storages.journal import JournalFileBackend
@@ -76,7 +105,9 @@ def _storage_errors(storage: str | Path) -> tuple[type[Exception], ...]:
     """What opening a storage may raise; a database has errors of its own."""
     import optuna
 
-    errors = (OSError, ValueError, ImportError, optuna.exceptions.StorageInternalError)
+    # Replaying a journal whose operations do not fit together fails with whatever that leads to.
+    replaying = (KeyError, TypeError, AttributeError, AssertionError, IndexError, OverflowError, RuntimeError)
+    errors = (OSError, ValueError, ImportError, optuna.exceptions.OptunaError, *replaying)
     if "://" not in str(storage):
         return errors
     from sqlalchemy.exc import SQLAlchemyError
@@ -91,7 +122,7 @@ def _take_over(found: optuna.Study) -> None:
 
     for trial in found.get_trials(states=(TrialState.RUNNING,)):
         host, pid = trial.user_attrs.get("host"), trial.user_attrs.get("pid")
-        if host == socket.gethostname() and not (pid and psutil.pid_exists(pid)):
+        if host == socket.gethostname() and not (type(pid) is int and pid > 0 and psutil.pid_exists(pid)):
             found.tell(trial.number, state=TrialState.FAIL)
             if trial.params:
                 found.enqueue_trial(trial.params)

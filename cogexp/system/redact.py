@@ -39,7 +39,9 @@ _WORDS = ("token", "tokens", "auth", "pass", "secrets", "credential", "credentia
 
 def secrets() -> list[str]:
     """Values of environment variables that are named like secrets, the longest first."""
-    found = {value for name, value in os.environ.items() if SECRET_NAME.search(name) and len(value) >= SHORTEST}
+    found = {
+        value for name, value in os.environ.items() if SECRET_NAME.search(name) and len(value) >= SHORTEST
+    }
     return sorted(found, key=len, reverse=True)
 
 
@@ -60,13 +62,15 @@ def redact(text: str, known: Sequence[str] | None = None) -> str:
 
 
 def redact_all(value: Any, known: Sequence[str] | None = None) -> Any:
-    """Plain JSON values with every text in them redacted; a value whose own key is named like a secret too."""
+    """Plain JSON values with every text redacted; a text whose own key is named like a secret goes, too."""
     known = secrets() if known is None else known
     if isinstance(value, str):
         return redact(value, known)
     if isinstance(value, Mapping):
         return {
-            key: MARK if isinstance(item, str) and item and is_secret_name(str(key)) else redact_all(item, known)
+            key: MARK
+            if isinstance(item, str) and item and is_secret_name(str(key))
+            else redact_all(item, known)
             for key, item in value.items()
         }
     return [redact_all(item, known) for item in value] if isinstance(value, (list, tuple)) else value

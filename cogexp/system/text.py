@@ -11,7 +11,7 @@ _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u
 
 
 def file_name(text: str, *, max_bytes: int = FILE_NAME_BYTES) -> str:
-    """`text` as a part of a file's name: letters, digits, '.', '_', '-'; at most 80 letters and `max_bytes`."""
+    """`text` as a part of a file's name: letters, digits, '.', '_', '-'; 80 of them in `max_bytes`."""
     safe = re.sub(r"[^\w.-]+", "-", text[:10_000]).strip(".-")[:80]
     return safe.encode("utf-8", "replace")[:max_bytes].decode("utf-8", "ignore")
 
@@ -27,6 +27,11 @@ def shortened(text: str, longest: int = LONGEST_VALUE) -> str:
         return text
     half = (longest - 5) // 2
     return f"{text[:half]} ... {text[-half:]}"
+
+
+def brief(text: str) -> str:
+    """A message for the terminal: at most three lines of at most 1,000 characters, nothing that steers it."""
+    return "\n".join(shortened(visible(line), 1000) for line in text.strip().splitlines()[:3])
 
 
 def csv_cell(value: object) -> object:

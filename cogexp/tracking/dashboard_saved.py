@@ -36,7 +36,11 @@ def addresses(folder: Path) -> dict[str, str]:
         return {}
     if not isinstance(kept, dict):
         return {}
-    return {key: url for key, url in kept.items() if isinstance(url, str) and url.startswith(("https://", "http://"))}
+    return {
+        key: url
+        for key, url in kept.items()
+        if isinstance(url, str) and url.startswith(("https://", "http://"))
+    }
 
 
 def remember(folder: Path, key: str, url: str) -> None:

@@ -14,8 +14,8 @@ from cogexp.system.redact import is_secret_name, redact, redact_all, secrets
 
 @pytest.mark.parametrize(
     "name",
-    ["DB_PASSWORD", "OPENAI_API_KEY", "DEPLOY_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "APP_SECRET", "PGPASSWORD",
-     "smtp_password", "signing-key", "GITLAB_PASS", "MYSQL_PWD", "CLIENT_SECRET", "TOKEN", "PASSWORD"],
+    ["DB_PASSWORD", "OPENAI_API_KEY", "DEPLOY_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "APP_SECRET",
+     "PGPASSWORD", "smtp_password", "signing-key", "GITLAB_PASS", "MYSQL_PWD", "CLIENT_SECRET", "TOKEN", "PASSWORD"],
 )  # fmt: skip
 def test_values_of_variables_with_secret_names_go(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "plain-words-here")
@@ -23,7 +23,9 @@ def test_values_of_variables_with_secret_names_go(name: str, monkeypatch: pytest
     assert redact("it said plain-words-here twice") == "it said *** twice"
 
 
-@pytest.mark.parametrize("name", ["KEYBOARD", "PWD", "MONKEY", "PATH", "COMPASS", "TOKENIZERS_PARALLELISM", "KEY", "text_key"])
+@pytest.mark.parametrize(
+    "name", ["KEYBOARD", "PWD", "MONKEY", "PATH", "COMPASS", "TOKENIZERS_PARALLELISM", "KEY", "text_key"]
+)
 def test_other_names_hold_no_secret(name: str) -> None:
     assert not is_secret_name(name)
 

@@ -10,7 +10,9 @@ import pytest
 from cogexp.system.text import csv_cell, file_name, shortened, visible
 
 
-@pytest.mark.parametrize("text", ["늑대" * 60, "a" * 400, "🐺" * 99, "../../etc/passwd", "a/b\\c", "\udcff", "", "...", "ß" * 300])
+@pytest.mark.parametrize(
+    "text", ["늑대" * 60, "a" * 400, "🐺" * 99, "../../etc/passwd", "a/b\\c", "\udcff", "", "...", "ß" * 300]
+)
 def test_any_text_makes_a_name_that_a_file_system_takes(text: str, tmp_path: Path) -> None:
     name = f"x{file_name(text)}-0123ab.json.4194304.abcdef.tmp"
     assert len(name.encode()) <= 255
