@@ -55,10 +55,10 @@ def _dispatch(words: list[str]) -> int:
         # One module a command, named like it: only that one is imported.
         code: int = import_module(f"cogexp.cli.{command}").command(rest)
         return code
-    from cogexp.cli import compose, runs
+    from cogexp.cli import compose, hydra_options, runs
 
     parsed = compose.parse_words(rest)
-    return compose.ask_hydra(parsed, rest) if parsed.passthrough else runs.command(parsed)
+    return hydra_options.ask_hydra(parsed, rest) if parsed.passthrough else runs.command(parsed)
 
 
 def _help(command: str) -> str:

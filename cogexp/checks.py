@@ -92,7 +92,7 @@ class Section:
     def integer_or_auto(self, key: str, default: int) -> int:
         """A whole number; auto gives `default`."""
         value = self._section.get(key, "auto")
-        return default if value == "auto" else _whole(self, key, value, "a whole number or auto", default)
+        return default if value == "auto" else _whole(self, key, value, "a whole number or auto", "auto")
 
     def number(self, key: str, default: float) -> float:
         """A finite number."""
@@ -149,11 +149,24 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, float)
 
 
-def _whole(section: Section, key: str, value: object, rule: str, default: int) -> int:
+# Where a number that is no whole one may be rounded to; elsewhere more rules decide, and the default is said.
+ROUNDED = {
+    "sampler.steps": (1, 1000), "metrics.height": (64, 2160), "metrics.batch": (1, 1024),
+    "seed": (0, 2**31), "resolution.fps": (1, 120),
+}  # fmt: skip
+
+
+def _whole(section: Section, key: str, value: object, rule: str, default: int | str) -> int:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        nearest = round(value) if isinstance(value, float) and math.isfinite(value) else default
+        nearest = default
+        if (
+            isinstance(value, float)
+            and math.isfinite(value)
+            and (limits := ROUNDED.get(section.prefix + key))
+        ):
+            nearest = min(max(round(value), limits[0]), limits[1])
         raise section._wrong(key, rule, value, f"nearest: {nearest}")
     return value
 

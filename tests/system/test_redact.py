@@ -15,7 +15,8 @@ from cogexp.system.redact import is_secret_name, redact, redact_all, secrets
 @pytest.mark.parametrize(
     "name",
     ["DB_PASSWORD", "OPENAI_API_KEY", "DEPLOY_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "APP_SECRET",
-     "PGPASSWORD", "smtp_password", "signing-key", "GITLAB_PASS", "MYSQL_PWD", "CLIENT_SECRET", "TOKEN", "PASSWORD"],
+     "PGPASSWORD", "smtp_password", "signing-key", "GITLAB_PASS", "MYSQL_PWD", "CLIENT_SECRET",
+     "TOKEN", "PASSWORD"],
 )  # fmt: skip
 def test_values_of_variables_with_secret_names_go(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "plain-words-here")

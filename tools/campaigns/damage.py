@@ -1,5 +1,6 @@
 """What may happen to a file of a study: values of other types, deletions, links, pipes, bombs, noise."""
 
+# ruff: noqa: E501  (lists of hostile values read better in rows)
 from __future__ import annotations
 
 import json

@@ -4,6 +4,7 @@ No traceback, no hang, nothing written or embedded from outside the outputs fold
 the records that were left alone are still there.
 """
 
+# ruff: noqa: E501  (lists of hostile values read better in rows)
 from __future__ import annotations
 
 import base64
@@ -28,6 +29,7 @@ from tools.campaigns.inprocess import CANARY, call, working_in
 OUTSIDE = b"bytes of somebody else's file, which no report may hold " * 4
 STUDY = "study of wolves"
 _base: dict[str, bytes] = {}
+_hit: list[str] = []  # what the attempt before damaged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +55,9 @@ def make_base(folder: Path) -> dict[str, bytes]:
         (home / "log.txt").write_text("a log\n", encoding="utf-8")
     from cogexp.study import manifest
 
-    listed = manifest.Manifest(study=STUDY, runs=tuple(spec.run_id for spec in specs), pick=("minimize=tear",))
+    listed = manifest.Manifest(
+        study=STUDY, runs=tuple(spec.run_id for spec in specs), pick=("minimize=tear",)
+    )
     manifest.write(outputs, listed)
     _bench(outputs, specs[0])
     _checkpoint(outputs / "checkpoint")
@@ -180,7 +184,9 @@ def _load(outputs: Path) -> int:
         return 2
     for row in study.rows:
         flat(row)
-    found = [(record, outputs / "runs" / record.run_id) for record in records.load_many(outputs, per_frame=True)]
+    found = [
+        (record, outputs / "runs" / record.run_id) for record in records.load_many(outputs, per_frame=True)
+    ]
     for record, _ in found:
         payload.numbers(record), payload.texts(record), payload.curves(record), payload.media(record)
         payload.after(record), payload.goals(record)
@@ -262,7 +268,11 @@ def _as_main(work: Callable[[Path], int]) -> Callable[[Path], int]:
 READERS = (
     Reader(name="load", work=_load, weight=6),
     Reader(name="pick", work=_command("pick", "OUTPUTS"), weight=3),
-    Reader(name="pick json", work=_command("pick", "OUTPUTS", "minimize=tear", "--json", f"study={STUDY}"), weight=3),
+    Reader(
+        name="pick json",
+        work=_command("pick", "OUTPUTS", "minimize=tear", "--json", f"study={STUDY}"),
+        weight=3,
+    ),
     Reader(name="pick markdown", work=_command("pick", "OUTPUTS", "where=tear<99", "--markdown"), weight=2),
     Reader(name="export", work=_command("export", "OUTPUTS", "--to", "csv"), weight=3),
     Reader(name="report", work=_command("report", "OUTPUTS")),
@@ -275,7 +285,9 @@ READERS = (
     Reader(name="conclude", work=_as_main(_conclude), weight=0.7),
     Reader(name="config", work=_as_main(_config_path), weight=0.5),
     Reader(name="explain", work=_command("explain", "nano", "outputs=OUTPUTS"), weight=0.2),
-    Reader(name="explain by path", work=_command("explain", "OUTPUTS/runs/RUN", "outputs=OUTPUTS"), weight=0.2),
+    Reader(
+        name="explain by path", work=_command("explain", "OUTPUTS/runs/RUN", "outputs=OUTPUTS"), weight=0.2
+    ),
 )
 # Which files a reader looks at; else all of them.
 LOOKS_AT = {"bench": "bench/", "search": "studies/search", "checkpoint": "checkpoint/", "config": "runs/"}
@@ -284,6 +296,8 @@ LOOKS_AT = {"bench": "bench/", "search": "studies/search", "checkpoint": "checkp
 def prepare(folder: Path) -> None:
     """The files of the study in memory, and what lies outside of it."""
     _base.clear()
+    _hit.clear()
+    shutil.rmtree(folder / "outputs", ignore_errors=True)
     with working_in(folder):
         _base.update(make_base(folder))
     shutil.rmtree(folder / "base")
@@ -298,15 +312,13 @@ def prepare(folder: Path) -> None:
 def attempt(tally: harness.Tally, rng: random.Random, folder: Path, index: int) -> None:
     """One to three files damaged, one command that reads them."""
     outputs = folder / "outputs"
-    shutil.rmtree(outputs, ignore_errors=True)
-    for name, content in _base.items():
-        (outputs / name).parent.mkdir(parents=True, exist_ok=True)
-        (outputs / name).write_bytes(content)
+    _restore(outputs, _hit or list(_base))
     reader = rng.choices(READERS, [one.weight for one in READERS])[0]
     names = [name for name in _base if name.startswith(LOOKS_AT.get(reader.name, ""))]
     if reader.name not in LOOKS_AT and rng.random() < 0.7:
         names = [name for name in names if name.endswith("record.json")]
     hit = rng.sample(names, min(len(names), rng.choice((1, 1, 1, 2, 3))))
+    _hit[:] = hit
     done = [f"{name}: {_damaged(outputs, name, rng)}" for name in hit]
     before = _state(folder)
     with working_in(folder):
@@ -323,6 +335,24 @@ def attempt(tally: harness.Tally, rng: random.Random, folder: Path, index: int) 
     if outcome.code == 2 and len(outcome.stderr.strip().splitlines()) > 3 + len(hit):
         tally.fault("a long refusal", shown, outcome.stderr)
     tally.note(f"{reader.name}: exit {outcome.code}")
+
+
+def _restore(outputs: Path, names: Sequence[str]) -> None:
+    """Put the files of these names back, and take away what commands wrote."""
+    made = [*(outputs / "reports").glob("*"), *(outputs / "studies").glob("*.lock")]
+    for file in (*(outputs / name for name in names), *made):
+        if file.parent.is_symlink():
+            file.parent.unlink()
+        if file.is_dir() and not file.is_symlink():
+            shutil.rmtree(file)
+        else:
+            file.unlink(missing_ok=True)
+    runs = {str(Path(name).parent) for name in names}
+    changed = ("reports/", "studies/")
+    for name, content in _base.items():
+        if name in names or name.startswith(changed) or str(Path(name).parent) in runs:
+            (outputs / name).parent.mkdir(parents=True, exist_ok=True)
+            (outputs / name).write_bytes(content)
 
 
 def _damaged(outputs: Path, name: str, rng: random.Random) -> str:
