@@ -104,7 +104,7 @@ def _check_count(parsed: Sequence[Override]) -> None:
             except (ZeroDivisionError, OverflowError, ValueError, TypeError):
                 raise SpecError(
                     f"{override.key_or_group} must be a range with an end and a step, got "
-                    f"{shortened(override.input_line or '')!r}; for example: {override.key_or_group}=range(0,3)"
+                    f"{shortened(override.input_line or '')!r}; nearest: {override.key_or_group}=range(0,3)"
                 ) from None
         elif isinstance(value, ChoiceSweep):
             count *= len(value.list)

@@ -39,10 +39,11 @@ def read_bytes(path: Path, *, max_bytes: int) -> bytes:
         raise
     except (OSError, ValueError) as error:
         raise ForeignDataError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise ForeignDataError("is not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ForeignDataError("is not a regular file")
         if status.st_size > max_bytes:
             raise ForeignDataError(f"has {status.st_size:,} bytes, and {max_bytes:,} are the most")
         try:
@@ -108,7 +109,8 @@ def _bounded(text: str) -> int:
     if len(text) > MAX_DIGITS:
         raise ValueError(f"a whole number has {len(text)} digits")
     number = int(text)
-    float(number) if len(text) == MAX_DIGITS else None
+    if number.bit_length() > 1023:
+        raise ValueError("a whole number is larger than a float holds")
     return number
 
 
