@@ -14,6 +14,8 @@ from cogexp.machine import before_torch
 from cogexp.spec import SpecError
 from cogexp.system import faults, interrupts, streams
 from cogexp.system.network import Unavailable
+from cogexp.system.redact import redact
+from cogexp.system.text import brief, shortened
 
 # Commands that make runs and files: their exit code tells of those.
 MAKING = ("agent", "dashboard", "fetch", "optimize", "report")
@@ -33,12 +35,13 @@ def main(argv: list[str] | None = None) -> int:
 def _answered(words: list[str]) -> int:
     """What the command answers; a fault of the request, the disk or the memory is one line."""
     try:
+        _require_text(words)
         return _dispatch(words)
     except SpecError as error:
-        streams.say(f"cogexp: {error}")
+        streams.say(f"cogexp: {brief(redact(str(error)))}")
         return 2
     except Unavailable as error:
-        streams.say(f"cogexp: {error}")
+        streams.say(f"cogexp: {brief(redact(str(error)))}")
         return 1
     except KeyboardInterrupt:
         return interrupts.EXIT_CODE
@@ -54,6 +57,15 @@ def _answers(words: list[str]) -> bool:
     if any(word in ("-h", "--help", "--version", "--cfg", "--info") for word in words):
         return True
     return bool(words) and words[0] in texts.COMMANDS and words[0] not in MAKING
+
+
+def _require_text(words: list[str]) -> None:
+    """Refuse bytes that are no text: they could stand in no record and on no page."""
+    for word in words:
+        if not word.isascii() and any("\ud800" <= letter <= "\udfff" for letter in word):
+            raise SpecError(
+                f"every word must be UTF-8 text, got {shortened(word)!r}; rename the file or retype it"
+            )
 
 
 def _dispatch(words: list[str]) -> int:
@@ -72,10 +84,10 @@ def _dispatch(words: list[str]) -> int:
         # One module a command, named like it: only that one is imported.
         code: int = import_module(f"cogexp.cli.{command}").command(rest)
         return code
-    from cogexp.cli import compose, runs
+    from cogexp.cli import compose, hydra_options, runs
 
     parsed = compose.parse_words(rest)
-    return compose.ask_hydra(parsed, rest) if parsed.passthrough else runs.command(parsed)
+    return hydra_options.ask_hydra(parsed, rest) if parsed.passthrough else runs.command(parsed)
 
 
 def _help(command: str) -> str:

@@ -26,6 +26,7 @@ from cogexp.record import Record
 from cogexp.spec import RunSpec
 from cogexp.storage.durable import flush_file, make_folder, remove_staged
 from cogexp.storage.lock import Lock
+from cogexp.storage.run_files import own_folder
 from cogexp.storage.run_log import RunLog
 from cogexp.system import interrupts, streams
 from cogexp.system.host_memory import host_memory
@@ -83,6 +84,7 @@ class Attempt:
             )
         check_device(self.device)
         make_folder(self.folder)
+        own_folder(self.folder)
         records.retire(self.folder)
         remove_staged(self.folder)
         self._log.open()

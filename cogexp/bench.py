@@ -20,6 +20,8 @@ from cogexp import record as records
 from cogexp.plan import Plan, plan
 from cogexp.plan.preflight import check_host
 from cogexp.spec import RunSpec, SpecError, digest
+from cogexp.storage import record_schema
+from cogexp.storage.foreign_data import ForeignDataError, read_json
 from cogexp.terminal import Progress, Silent
 from cogexp.whole import write_whole
 
@@ -164,9 +166,16 @@ def write(measured: Bench, folder: Path) -> None:
 def read(folder: Path) -> Bench | None:
     """The measurement in `folder`: one that ended, or ran out of memory; else None."""
     try:
-        plain = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        plain = read_json(folder / FILE)
+        if problem := record_schema.bench_problem(plain):
+            raise ForeignDataError(problem)
+        plain = record_schema.without_controls(plain)
         kept = Bench(**{key: plain[key] for key in plain if key not in ("step", "clip_seconds", "peak_gib")})
-    except (OSError, ValueError, TypeError):
+        RunSpec.from_dict(kept.spec)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        log.warning("measurement left out: %s: %s", folder / FILE, error)
         return None
     return kept if kept.status in ("ok", "oom") else None
 

@@ -6,6 +6,7 @@ key. Automatic values ("auto") are resolved here, once, and each choice is retur
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from cogexp.spec import (
     check_choice,
     check_range,
 )
+from cogexp.storage.run_files import expanded, is_folder
 
 TRACKING_MODES = ("auto", "online", "offline", "off")
 GROUPS = ("model", "resolution", "sampler", "optimization", "upscaler", "prompt", "metrics", "tracking")
@@ -149,8 +151,8 @@ def _settings(config: Mapping[str, Any], top: Section) -> Settings:
     check_choice("device", kind, ("auto", "cpu", "cuda"))
     if index and (kind != "cuda" or not index.isdigit()):
         raise SpecError(f"device must be auto, cpu, cuda or cuda:N, got {device!r}; nearest: {kind}")
-    outputs = Path(top.text("outputs", "outputs")).expanduser()
-    if outputs.exists() and not outputs.is_dir():
+    outputs = expanded(top.text("outputs", "outputs"))
+    if os.path.lexists(outputs) and not is_folder(outputs):
         raise SpecError(
             f"outputs must be a folder, got the file {str(outputs)!r}; for example: outputs=outputs"
         )

@@ -7,10 +7,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 from cogexp.spec import SpecError
+from cogexp.storage.record_schema import without_controls
+from cogexp.storage.run_files import expanded, is_file, is_folder
+from cogexp.system.text import shortened
+
+LONGEST_TEXT = 20_000
+MAX_BITS = 1023  # of a whole number: the largest that a float holds
 
 
 def known_keys(mapping: Mapping[str, Any], prefix: str, known: tuple[str, ...]) -> None:
@@ -26,7 +31,9 @@ def shown(value: object) -> str:
     """A value as a user would recognise it: null for None, lower-case booleans, quotes around text."""
     if value is None:
         return "null"
-    return str(value).lower() if isinstance(value, bool) else repr(value)
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        return f"a number of about {value.bit_length() * 0.30103:.0f} digits"
+    return str(value).lower() if isinstance(value, bool) else shortened(repr(value))
 
 
 class Section:
@@ -85,12 +92,12 @@ class Section:
     def integer_or_auto(self, key: str, default: int) -> int:
         """A whole number; auto gives `default`."""
         value = self._section.get(key, "auto")
-        return default if value == "auto" else _whole(self, key, value, "a whole number or auto", default)
+        return default if value == "auto" else _whole(self, key, value, "a whole number or auto", "auto")
 
     def number(self, key: str, default: float) -> float:
         """A finite number."""
         value = self._section.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if not _is_number(value):
             raise self._wrong(key, "a number", value, f"nearest: {default:g}")
         return float(value)
 
@@ -99,7 +106,7 @@ class Section:
         value = self._section.get(key, "auto")
         if value == "auto":
             return default
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if not _is_number(value):
             raise self._wrong(key, "a number or auto", value, "nearest: auto")
         return float(value)
 
@@ -107,10 +114,19 @@ class Section:
         """A text; without a default it must be given."""
         value = self._section.get(key, default)
         if isinstance(value, str):
-            return value
+            return self._checked_text(key, value)
         nearest = f"nearest: {default}" if default else f"for example: {self.prefix}{key}=\"'two wolves'\""
         remedy = nearest if value is None else f"quote it: {self.prefix}{key}=\"'{value}'\""
         raise self._wrong(key, "a text", value, remedy)
+
+    def _checked_text(self, key: str, value: str) -> str:
+        """Refuse what would cost time and space wherever it is shown, or steer a terminal."""
+        if len(value) > LONGEST_TEXT:
+            remedy = f"shorten it; a model reads a few hundred words, this has {len(value):,} characters"
+            raise self._wrong(key, f"a text of at most {LONGEST_TEXT:,} characters", value, remedy)
+        if without_controls(value) != value:
+            raise self._wrong(key, "a text without control characters", value, "leave them out")
+        return value
 
     def optional_text(self, key: str) -> str | None:
         """A text or null."""
@@ -126,11 +142,31 @@ class Section:
         raise self._wrong(key, "a name or a list of names", value, "nearest: default")
 
 
-def _whole(section: Section, key: str, value: object, rule: str, default: int) -> int:
+def _is_number(value: Any) -> bool:
+    """A number that a float holds."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value.bit_length() <= MAX_BITS
+    return isinstance(value, float)
+
+
+# Where a number that is no whole one may be rounded to; elsewhere more rules decide, and the default is said.
+ROUNDED = {
+    "sampler.steps": (1, 1000), "metrics.height": (64, 2160), "metrics.batch": (1, 1024),
+    "seed": (0, 2**31), "resolution.fps": (1, 120),
+}  # fmt: skip
+
+
+def _whole(section: Section, key: str, value: object, rule: str, default: int | str) -> int:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        nearest = round(value) if isinstance(value, float) and math.isfinite(value) else default
+        nearest = default
+        if (
+            isinstance(value, float)
+            and math.isfinite(value)
+            and (limits := ROUNDED.get(section.prefix + key))
+        ):
+            nearest = min(max(round(value), limits[0]), limits[1])
         raise section._wrong(key, rule, value, f"nearest: {nearest}")
     return value
 
@@ -145,14 +181,14 @@ class UserFile:
 
 def require_file(key: str, value: str, suffixes: tuple[str, ...]) -> UserFile:
     """An existing file with one of `suffixes`, or SpecError that names a near one in the same folder."""
-    path = Path(value).expanduser()
+    path = expanded(value)
     if path.suffix.lower() not in suffixes:
         raise SpecError(
             f"{key} must be a {' or '.join(suffixes)} file, got {value!r}; nearest: a file of that kind"
         )
-    if not path.is_file():
+    if not is_file(path):
         folder = path.parent
-        siblings = [f.name for f in folder.iterdir() if f.suffix in suffixes] if folder.is_dir() else []
+        siblings = [f.name for f in folder.iterdir() if f.suffix in suffixes] if is_folder(folder) else []
         near = get_close_matches(path.name, siblings, n=1, cutoff=0.4)
         hint = f"nearest: {folder / near[0]}" if near else f"no such file in {str(folder)!r}"
         raise SpecError(f"{key} must be an existing file, got {value!r}; {hint}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from cogexp import catalog, machine
 from cogexp.plan import cards, memory, settings
 from cogexp.spec import OptimizationSpec, RunSpec, SpecError
+from cogexp.storage.checkpoint_code import code_asked_by
+from cogexp.storage.run_files import expanded, is_file
 from cogexp.system.host_memory import host_memory
 
 # Best first; image-to-video models need an image and are never chosen for the user.
@@ -85,11 +85,16 @@ def require_checkpoint(variant: catalog.Variant, folder: str) -> str:
         raise SpecError(
             f"model.path has no meaning for model=nano (it is embedded), got {folder!r}; nearest: null"
         )
-    path = Path(folder).expanduser().absolute()
-    if not (path / "model_index.json").is_file():
+    path = expanded(folder).absolute()
+    if not is_file(path / "model_index.json"):
         raise SpecError(
             f"model.path must be a folder with a diffusers checkpoint (model_index.json), got {folder!r}; "
             f"without a path: python -m cogexp fetch model={variant.name}"
+        )
+    if code := code_asked_by(path):
+        raise SpecError(
+            f"model.path must hold weights and no code, got {folder!r}: {code}; "
+            "cogexp runs no code of a checkpoint: take those keys out of a copy of the folder"
         )
     return str(path)
 

@@ -1,4 +1,4 @@
-"""Where a record comes from (versions, the state of the checkout), and what must never be in one (secrets).
+"""Where a record comes from: versions and the state of the checkout.
 
 Only the standard library here; nothing that is described is imported.
 """
@@ -12,9 +12,12 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from cogexp.system.redact import redact, secrets
+
+__all__ = ["git_state", "redact", "secrets", "versions"]
 
 PACKAGES = (
     "torch", "torchvision", "diffusers", "transformers", "accelerate", "safetensors", "tokenizers",
@@ -65,36 +68,3 @@ def git_state(root: Path) -> dict[str, Any] | None:
         return None
     dirty = any(line[0] != "#" for line in status.stdout.splitlines() if line)
     return {"commit": commit[1], "dirty": dirty}
-
-
-SECRET_NAME = re.compile(
-    r"(^|_)(API_?KEY|ACCESS_?KEY|SECRET\w*|TOKEN|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE
-)
-SECRET_PATTERNS = {  # what to look for (case ignored): what to put there
-    r"(\w+://)[^\s/@'\"]+@": r"\1***@",  # https://user:password@host
-    r"([?&][\w-]*(?:signature|token|key|credential|policy)[\w-]*=)[^&\s'\"]+": r"\1***",  # signed addresses
-    r"\b(?:hf_|gh[pousr]_|github_pat_|wandb_v\d+_|sk-)[\w-]{16,}": "***",
-    r"(\bbearer\s+)[\w.~+/=-]{8,}": r"\1***",
-    r"(key\W{0,4}(?:is\W{1,3})?)[0-9a-f]{40}\b": r"\1***",  # a bare 40-hex word may be a commit
-    r"((?:api[_-]?key|secret|password|passwd)['\"]?\s*[:=]\s*['\"]?)[^\s'\",;]{4,}": r"\1***",
-    r"(token['\"]?\s*[:=]\s*['\"]?)[^\s'\",;]{16,}": r"\1***",
-}
-
-
-def secrets() -> list[str]:
-    """Values of environment variables that are named like secrets, the longest first."""
-    found = {value for name, value in os.environ.items() if SECRET_NAME.search(name) and len(value) >= 8}
-    return sorted(found, key=len, reverse=True)
-
-
-def redact(text: str, known: Sequence[str] | None = None) -> str:
-    """`text` with whatever looks like a key, a token or a URL's credentials replaced by '***'.
-
-    The `known` secrets go first, whatever they look like: those of `secrets()`, which whoever has many texts
-    asks for once.
-    """
-    for secret in secrets() if known is None else known:
-        text = text.replace(secret, "***")
-    for pattern, replacement in SECRET_PATTERNS.items():
-        text = re.sub(pattern, replacement, text, flags=re.IGNORECASE)
-    return text

@@ -22,16 +22,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from cogexp.provenance import redact
 from cogexp.storage import digests as stored
+from cogexp.storage import record_schema
 from cogexp.storage.durable import flush_folder, make_folder, write_in_order
+from cogexp.storage.foreign_data import MEGABYTE, ForeignDataError, read_json
 from cogexp.system.faults import is_out_of_memory
+from cogexp.system.redact import redact
 
 RECORD_FILE = "record.json"
 PER_FRAME_FILE = "per_frame.json"
 STATUSES = ("ok", "failed", "oom", "interrupted")
+RECORD_BYTES, CURVES_BYTES = 16 * MEGABYTE, 128 * MEGABYTE  # more is no record
 
 # Known by name: submitit's end of a job that is queued no more, and a run that another process took over.
 INTERRUPTIONS = ("UncompletedJobError", "LockLost")
@@ -114,6 +117,10 @@ class Record:
         missing = [name for name in known if name not in values and name not in LATER_KEYS]
         if missing:
             raise RecordError(f"not a record of cogexp: {', '.join(missing)} missing")
+        values = {name: values[name] for name in known if name in values}
+        if problem := record_schema.problem(values):
+            raise RecordError(f"record.{problem}")
+        values = record_schema.without_controls(values)
         return cls(
             **{name: values[name] for name in known if name in values}, per_frame=dict(per_frame or {})
         )
@@ -174,13 +181,16 @@ def read(folder_or_file: Path, *, per_frame: bool = True) -> Record:
 
     Unreadable curves do not make the record unreadable: they are left out with a warning.
     """
-    path = folder_or_file / RECORD_FILE if folder_or_file.is_dir() else folder_or_file
+    path = folder_or_file / RECORD_FILE if os.path.isdir(folder_or_file) else folder_or_file
     curves: dict[str, Any] = {}
     beside = path.with_name(PER_FRAME_FILE)
     if per_frame and beside.is_file():
         try:
-            curves = dict(_load_json(beside))
-        except (RecordError, TypeError, ValueError) as error:
+            curves = _load_json(beside, max_bytes=CURVES_BYTES)
+            if problem := record_schema.curves_problem(curves):
+                raise RecordError(f"{beside}: {problem}")
+        except RecordError as error:
+            curves = {}
             logger.warning("per-frame curves left out: %s", error)
     try:
         return Record.from_dict(_load_json(path), curves)
@@ -270,7 +280,10 @@ def _plain(value: Any, path: str, lost: dict[str, str]) -> Any:
         lost[path.partition("[")[0]] = f"the value was {float(value)}, not a finite number; kept as null"
         return None
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, f"{path}.{key}", lost) for key, item in value.items()}
+        return {
+            str(key).encode("utf-8", "replace").decode(): _plain(item, f"{path}.{key}", lost)
+            for key, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [_plain(item, f"{path}[{i}]", lost) for i, item in enumerate(value)]
     if isinstance(value, os.PathLike):
@@ -280,15 +293,11 @@ def _plain(value: Any, path: str, lost: dict[str, str]) -> Any:
     raise RecordError(f"record.{path} must be a plain value, got {type(value).__name__}")
 
 
-def _load_json(path: Path) -> Any:
+def _load_json(path: Path, *, max_bytes: int = RECORD_BYTES) -> Any:
     """The JSON in `path`; RecordError when there is none, or when it is not JSON (NaN is not)."""
-
-    def refuse(name: str) -> NoReturn:
-        raise ValueError(f"{name} is not JSON")
-
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+        return read_json(path, max_bytes=max_bytes)
     except FileNotFoundError:
         raise RecordError(f"{path}: there is no record here") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: unreadable ({' '.join(str(error).split())[:120]})") from None
+    except ForeignDataError as error:
+        raise RecordError(f"{path}: unreadable ({error})") from None

@@ -25,6 +25,8 @@ MAX_CELL_HEIGHT = 460  # portrait clips must not make a tower of the sheet
 DETAIL_HEIGHT = 420
 PAPER, INK, SOFT, LINE = (251, 251, 249), (28, 30, 34), (112, 116, 124), (222, 222, 216)
 TABLE_COLUMNS = 3
+HEADING_LINES, MOST_LINES = 12, 60
+LINE_LETTERS = 800  # of no width or little: more do not fit a page, and each costs time
 # Of zlib: run lengths fit flat ground; 0.8 of the time of its default at level 2, files 10 % smaller.
 COMPRESSION = {"compress_level": 1, "compress_type": 3}
 
@@ -87,7 +89,7 @@ class _Page:
     def heading(self, title: str, subtitle: str) -> None:
         for text, size, colour in ((title, 36, INK), (subtitle, 21, SOFT)):
             face = font_for(text, size)
-            for line in wrap(text, face, WIDTH - 2 * MARGIN):
+            for line in wrap(text, face, WIDTH - 2 * MARGIN, HEADING_LINES):
                 self.room(2 * size)
                 self.draw.text((MARGIN, self.y), line, font=face, fill=colour)
                 self.y += round(size * 1.32)
@@ -186,23 +188,54 @@ def busiest(frame: np.ndarray) -> Detail:
     return Detail(int(top), int(left), size_y, size_x)
 
 
-def wrap(text: str, face: Font, width: int) -> list[str]:
-    """Lines no wider than `width` px; a word that is too long is broken."""
-    lines, line = [], ""
-    for word in text.split():
-        while face.getlength(word) > width:
-            cut = next(n for n in range(len(word), 0, -1) if face.getlength(word[:n]) <= width)
+def wrap(text: str, face: Font, width: int, most: int = MOST_LINES) -> list[str]:
+    """At most `most` lines no wider than `width` px; a word that is too long is broken, a cut ends with '…'.
+
+    The time depends on `most`, not on the length of the text: no more is looked at than may be shown.
+    """
+    shown = text[: most * LINE_LETTERS + 1]
+    lines: list[str] = []
+    line = ""
+    for word in shown.split():
+        while len(lines) <= most and not _fits(word, face, width):
+            cut = _longest(word, face, width)
             lines += [part for part in (line, word[:cut]) if part]
             line, word = "", word[cut:]
-        if face.getlength(f"{line} {word}".strip()) > width:
+        if not _fits(f"{line} {word}".strip(), face, width):
             lines.append(line)
             line = word
         else:
             line = f"{line} {word}".strip()
-    return [*lines, line] if line else lines
+        if len(lines) > most:
+            break
+    lines = [*lines, line] if line else lines
+    if len(lines) <= most and len(shown) == len(text):
+        return lines
+    last = lines[min(most, len(lines)) - 1]
+    return [
+        *lines[: most - 1],
+        f"{last[: _longest(last, face, width - round(face.getlength('…')))].rstrip()}…",
+    ]
+
+
+def _fits(text: str, face: Font, width: int) -> bool:
+    return len(text) <= LINE_LETTERS and face.getlength(text) <= width
+
+
+def _longest(word: str, face: Font, width: int) -> int:
+    """How many of its first letters fit `width` px: at least one."""
+    low, high = 1, min(len(word), LINE_LETTERS)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if face.getlength(word[:middle]) <= width:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _clipped(text: str, width: int) -> str:
+    text = text[:LINE_LETTERS]
     face = font_for(text, 19)
     while face.getlength(text) > width and len(text) > 2:
         text = text[:-2].rstrip() + "…"

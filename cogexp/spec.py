@@ -64,7 +64,14 @@ def check_choice(key: str, value: object, choices: tuple[bool | str, ...]) -> No
 
 def check_range(key: str, value: float, low: float, high: float) -> None:
     """Raise SpecError unless low <= value <= high (NaN and infinities are refused)."""
-    if not math.isfinite(value):
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        nearest = low if value < low else high
+        raise SpecError(
+            f"{key} must be from {low:g} to {high:g}, got one of more than 300 digits; nearest: {nearest:g}"
+        ) from None
+    if not finite:
         raise SpecError(
             f"{key} must be a finite number from {low:g} to {high:g}, got {value}; nearest: {low:g}"
         )

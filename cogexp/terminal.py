@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from cogexp.system import streams
+from cogexp.system.text import visible
 
 
 class Progress(Protocol):
@@ -41,7 +42,7 @@ class Lines:
 
     def say(self, text: str) -> None:
         """The line on stderr."""
-        streams.say(text)
+        streams.say(visible(text))
 
     @contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Any]:
@@ -85,7 +86,7 @@ class Bars:
 
     def say(self, text: str) -> None:
         """The line above the bars. It is text, not markup: a prompt may hold brackets."""
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(visible(text), markup=False, soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Any]:

@@ -158,7 +158,7 @@ WHOLE = json.dumps(example().to_dict())
         (b"[]", "expected an object, got list"),
         (b'{"_wandb": {}}', "run_id, status"),
         (WHOLE.replace('"ok"', '"fine"').encode(), "record.status must be one of"),
-        (WHOLE.replace('"seed": 0', '"seed": 1e999').encode(), "record.spec.seed must be finite"),
+        (WHOLE.replace('"seed": 0', '"seed": 1e999').encode(), "1e999 is too large for a number"),
     ],
 )
 def test_a_broken_or_foreign_file_is_one_clear_line(tmp_path: Path, content: bytes, said: str) -> None:

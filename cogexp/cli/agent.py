@@ -12,6 +12,7 @@ from cogexp.cli.requests import check_hydra_keys
 from cogexp.cli.runs import preflight, show_log_lines
 from cogexp.launch.execute import execute
 from cogexp.spec import SpecError
+from cogexp.storage.foreign_data import ForeignDataError, read_yaml
 from cogexp.system import interrupts
 from cogexp.terminal import Progress, for_stderr
 
@@ -90,10 +91,12 @@ class Jobs:
 
 def sweep_words() -> list[str]:
     """The parameters of the run under way as W&B's agent hands them to its function: 'key=value'."""
-    import yaml
-
-    file = Path(os.environ[PARAMETERS])
-    parameters = yaml.safe_load(file.read_text(encoding="utf-8"))
+    try:
+        parameters = read_yaml(Path(os.environ[PARAMETERS]))
+    except (OSError, ForeignDataError) as error:
+        raise SpecError(f"the sweep's parameters cannot be read: they {error}") from None
+    if not isinstance(parameters, dict):
+        raise SpecError("the sweep's parameters must be keys with values, got none")
     return [
         f"{key}={entry['value']}"
         for key, entry in parameters.items()

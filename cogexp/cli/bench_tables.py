@@ -48,7 +48,7 @@ def show(found: list[Bench]) -> None:
     """The table on stdout, and below it what took hold how."""
     out = tables.console()
     on_gpu = "gpu" in found[0].device
-    where = found[0].device.get("gpu") or f"{found[0].device['cpu']} (CPU)"
+    where = found[0].device.get("gpu") or f"{found[0].device.get('cpu', 'unknown')} (CPU)"
     versions = found[0].versions
     common = frozenset.intersection(
         *(frozenset(OptimizationSpec(**one.spec["optimization"]).changed().items()) for one in found)
@@ -128,7 +128,7 @@ def markdown(found: list[Bench]) -> str:
     """A table a model and size, the fastest clip first, under a line of card and versions."""
     plain, lines = references(found), []
     for head, reference in plain.items():
-        where = reference.device.get("gpu") or f"{reference.device['cpu']} (CPU)"
+        where = reference.device.get("gpu") or f"{reference.device.get('cpu', 'unknown')} (CPU)"
         names = ("torch", "diffusers", "transformers")
         versions = ", ".join(f"{name} {reference.versions.get(name)}" for name in names)
         lines += [f"**{head}**, {reference.spec['model']['weights']} weights ({where}, {versions})", ""]

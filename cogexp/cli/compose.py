@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+import math
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Sweep
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep, Sweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from cogexp.build import GROUPS
 from cogexp.cli import sizes
 from cogexp.cli.combine import Combiner
+from cogexp.cli.interpolation import to_plain
 from cogexp.cli.paths import conf_dir
 from cogexp.cli.words import Parser, Words, parse_words, quote_text
 from cogexp.spec import SpecError, check_choice
+from cogexp.system.text import shortened
 
 __all__ = [
     "Parser",
     "Words",
-    "ask_hydra",
+    "check_group",
     "compose_jobs",
+    "compose_one",
     "hydra_ready",
     "launcher_of",
     "parse_override",
@@ -38,6 +44,12 @@ __all__ = [
     "to_plain",
 ]
 
+# What Hydra raises for words that it cannot take: its own errors, and Python's from somewhere inside.
+HYDRA_ERRORS = (
+    HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError, KeyError, IndexError,
+    AttributeError, AssertionError, RecursionError, OSError,
+)  # fmt: skip
+MOST_JOBS = 100_000
 LAUNCHERS = ("basic", "overlap", "workers", "ray", "submitit")
 
 
@@ -58,9 +70,10 @@ def compose_jobs(words: Words) -> list[dict[str, Any]]:
     """
     parsed = [parse_override(word) for word in words.overrides]
     for override in parsed:
-        _check_group(override)
+        check_group(override)
     with hydra_ready(words):
         if words.multirun:
+            _check_count(parsed)
             batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
             lists = [job for batch in batches for job in batch]
         else:
@@ -75,6 +88,33 @@ def compose_jobs(words: Words) -> list[dict[str, Any]]:
         return _compose_all(words, lists, {o.key_or_group for o in parsed if _is_plain_axis(o)})
 
 
+def _check_count(parsed: Sequence[Override]) -> None:
+    """Refuse axes that nobody means: Hydra would write out all of `range(0,1e9)` before the first job.
+
+    Raises:
+        SpecError: more than MOST_JOBS jobs, or a range without an end.
+    """
+    count = 1
+    for override in parsed:
+        value = override.value() if override.is_sweep_override() else None
+        if isinstance(value, RangeSweep):
+            try:
+                length = ((value.stop or 0) - (value.start or 0)) / value.step
+                count *= max(0, math.ceil(length))
+            except (ZeroDivisionError, OverflowError, ValueError, TypeError):
+                raise SpecError(
+                    f"{override.key_or_group} must be a range with an end and a step, got "
+                    f"{shortened(override.input_line or '')!r}; nearest: {override.key_or_group}=range(0,3)"
+                ) from None
+        elif isinstance(value, ChoiceSweep):
+            count *= len(value.list)
+        if count > MOST_JOBS:
+            raise SpecError(
+                f"a sweep must have at most {MOST_JOBS:,} jobs, got {shortened(override.input_line or '')!r} "
+                "and more with the other axes; shorten one"
+            )
+
+
 def _is_plain_axis(override: Override) -> bool:
     """Several values of one key, not of a group: such a value can be set after composing."""
     key = override.key_or_group
@@ -84,7 +124,7 @@ def _is_plain_axis(override: Override) -> bool:
 def _compose_all(words: Words, jobs: list[list[str]], axes: set[str]) -> list[dict[str, Any]]:
     """Compose each choice of the groups once, and set the values of `axes` afterwards."""
     late = [[word for word in job if word.partition("=")[0] in axes] for job in jobs]
-    combined = Combiner(lambda early: _compose_one(words, [*early, *late[0]]))
+    combined = Combiner(lambda early: compose_one(words, [*early, *late[0]]))
     composed: dict[tuple[str, ...], DictConfig] = {}
     found = []
     for job, values in zip(jobs, late, strict=True):
@@ -92,15 +132,23 @@ def _compose_all(words: Words, jobs: list[list[str]], axes: set[str]) -> list[di
         if early not in composed:
             composed[early] = combined(early)
         for override in map(parse_override, values):
-            OmegaConf.update(composed[early], override.key_or_group, override.value(), merge=True)
+            _set(composed[early], override)
         found.append(to_plain(composed[early]))
     return found
 
 
-def _compose_one(words: Words, overrides: Sequence[str]) -> DictConfig:
+def _set(config: DictConfig, override: Override) -> None:
+    try:
+        OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+    except HYDRA_ERRORS as error:
+        line = str(error).strip().partition("\n")[0]
+        raise SpecError(f"{override.key_or_group} cannot have this value: {shortened(line)}") from None
+
+
+def compose_one(words: Words, overrides: Sequence[str]) -> DictConfig:
     try:
         return compose(words.config_name, overrides=list(overrides))
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except HYDRA_ERRORS as error:
         raise SpecError(_short(error, words)) from None
 
 
@@ -118,48 +166,27 @@ def launcher_of(words: Words) -> dict[str, Any]:
     with hydra_ready(words):
         try:
             config = compose(words.config_name, overrides=own, return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
-            first = str(error).strip().splitlines()[0]
+        except HYDRA_ERRORS as error:
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise SpecError(f"hydra/launcher={name} cannot be composed: {first}") from None
     keys = OmegaConf.to_container(config.hydra.launcher, resolve=True)
     assert isinstance(keys, dict)
     return {"name": name} | {str(key): value for key, value in keys.items() if key != "_target_"}
 
 
-def ask_hydra(words: Words, argv: list[str]) -> int:
-    """--cfg, --info and the like: Hydra answers; a request that it refuses is a wrong request."""
-    import hydra
-
-    sizes.register()
-    for override in map(parse_override, words.overrides):
-        _check_group(override)
-    sys.argv = [sys.argv[0], *(quote_text(word) for word in argv)]
-    try:
-        hydra.main(config_path=str(words.config_dir), config_name=words.config_name, version_base="1.3")(
-            _no_task
-        )()
-    except SystemExit as end:
-        return 2 if end.code else 0
-    return 0
-
-
-def _no_task(config: DictConfig) -> None:
-    """Never called: --cfg and its like run nothing."""
-
-
 def parse_override(word: str) -> Override:
     """One word in Hydra's grammar; SpecError when it is none."""
     try:
         return OverridesParser.create().parse_override(word)
-    except HydraException:
-        key = word.partition("=")[0]
+    except HYDRA_ERRORS:
+        key = shortened(word.partition("=")[0], 80)
         raise SpecError(
-            f"{key} must be written key=value in Hydra's grammar, got {word!r}; "
+            f"{key} must be written key=value in Hydra's grammar, got {shortened(word)!r}; "
             f"quote special characters, for example: \"{key}='...'\""
         ) from None
 
 
-def _check_group(override: Override) -> None:
+def check_group(override: Override) -> None:
     """Refuse a group's value that is no option, before Hydra answers with a traceback."""
     group = override.key_or_group
     if group not in GROUPS or override.is_delete():
@@ -181,24 +208,13 @@ def _check_group(override: Override) -> None:
         )
 
 
-def to_plain(config: DictConfig) -> dict[str, Any]:
-    """Plain nested values. A prompt is literal: "${...}" in it must neither fail nor read the environment."""
-    literal = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(literal, dict)
-    rest = OmegaConf.masked_copy(config, [str(key) for key in literal if key != "prompt"])
-    plain = OmegaConf.to_container(rest, resolve=True)
-    assert isinstance(plain, dict)
-    prompt = {"prompt": literal["prompt"]} if "prompt" in literal else {}
-    return {str(key): value for key, value in plain.items()} | prompt
-
-
 def _short(error: Exception, words: Words) -> str:
     """One line from one of Hydra's errors, with the nearest key where there is one."""
     text = str(error)
     match = re.search(r"Could not (?:override|append to config|delete|find) '?([\w./+-]+)", text)
     if match:
         key = match[1].lstrip("+").rstrip(".")
-        known = _known_keys(words)
+        known = _known_keys(words.config_dir, words.config_name)
         near = get_close_matches(key, known, n=1, cutoff=0.5)
         hint = f"nearest: {near[0]}" if near else f"groups: {', '.join(GROUPS)}"
         return f"{key} is not a key of cogexp; {hint}"
@@ -206,8 +222,10 @@ def _short(error: Exception, words: Words) -> str:
     return f"the configuration cannot be composed: {first}"
 
 
-def _known_keys(words: Words) -> list[str]:
-    plain = OmegaConf.to_container(compose(words.config_name), resolve=False)
+@lru_cache(maxsize=8)
+def _known_keys(folder: Path, name: str) -> list[str]:
+    """All keys of a config, once a process: composing takes a tenth of a second."""
+    plain = OmegaConf.to_container(compose(name), resolve=False)
     assert isinstance(plain, dict)
     nested = [f"{group}.{key}" for group, value in plain.items() if isinstance(value, dict) for key in value]
     return [str(key) for key in plain] + nested

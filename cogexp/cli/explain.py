@@ -11,6 +11,7 @@ from cogexp.build import build_settings
 from cogexp.cli import compose
 from cogexp.cli.runs import show_log_lines
 from cogexp.spec import SpecError
+from cogexp.storage.run_files import is_file, is_folder
 from cogexp.system import interrupts
 from cogexp.terminal import for_stderr
 
@@ -53,7 +54,7 @@ def command(argv: list[str]) -> int:
 def find_run(name: str, outputs: Path) -> Path:
     """The folder of a run, by its path, its id, or any part of its id that only it has."""
     for folder in (Path(name), outputs / "runs" / name):
-        if (folder / records.RECORD_FILE).is_file():
+        if is_file(folder / records.RECORD_FILE):
             return folder
     matches = [
         path.parent for path in outputs.glob(f"runs/*/{records.RECORD_FILE}") if name in path.parent.name
@@ -73,4 +74,4 @@ def find_run(name: str, outputs: Path) -> Path:
 def _outputs_of(folder: Path, outputs: Path) -> Path:
     """A run named by its path has its store beside its own runs/ folder."""
     own = folder.absolute().parent.parent
-    return own if (own / "store").is_dir() else outputs
+    return own if is_folder(own / "store") else outputs

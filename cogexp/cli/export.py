@@ -11,7 +11,9 @@ from cogexp.cli.pick import split_folder
 from cogexp.launch.logs import show_log_lines
 from cogexp.spec import SpecError, check_choice
 from cogexp.storage.durable import replacing
+from cogexp.storage.run_files import expanded, is_folder
 from cogexp.study import load
+from cogexp.system.text import csv_cell
 
 FORMATS = ("csv", "parquet")
 PARQUET_HINT = "pip install 'cogexp[parquet]'"
@@ -25,9 +27,9 @@ def command(argv: list[str]) -> int:
     options = parser.parse_intermixed_args(argv)
     words, file = list(options.words), None
     # Of the words a folder is DIR and the other one is FILE.
-    others = [word for word in words if not Path(word).is_dir() and Path(word).suffix]
+    others = [word for word in words if not is_folder(word) and Path(word).suffix]
     if others:
-        file = Path(others[-1]).expanduser()
+        file = expanded(others[-1])
         words.remove(others[-1])
     to = options.to or (file.suffix.lstrip(".") if file else "csv")
     check_choice("--to", to, FORMATS)
@@ -41,6 +43,8 @@ def command(argv: list[str]) -> int:
         raise SpecError(f"--to parquet needs pyarrow, which is not installed; {PARQUET_HINT}, or --to csv")
     show_log_lines(False)
     frame = load(folder, study).frame()
+    if to == "csv":  # opened in a spreadsheet, a text that begins with '=' would be computed
+        frame = frame.map(csv_cell).rename(columns=csv_cell)
     if file is None:
         sys.stdout.write(frame.to_csv(index=False))
         return 0

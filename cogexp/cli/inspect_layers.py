@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cogexp.build import Request
 from cogexp.catalog import VARIANTS
 from cogexp.spec import SpecError, check_choice
+from cogexp.storage.run_files import expanded, is_file
 from cogexp.terminal import Progress
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ def _numbers(key: str, options: dict[str, str], count: int, *, first: int) -> tu
 def _video(text: str | None) -> Path | None:
     if text is None:
         return None
-    path = Path(text).expanduser()
-    if not path.is_file():
+    path = expanded(text)
+    if not is_file(path):
         raise SpecError(
             f"video must name a file, got {text!r}, which there is not; without it: the clip made"
         )

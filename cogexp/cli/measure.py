@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,7 +36,7 @@ def command(argv: list[str]) -> int:
     parser.add_argument("words", nargs="*")
     # Files and overrides may come in any order around the options.
     options = parser.parse_intermixed_args(before)
-    overrides = [w for w in options.words if "=" in w and not Path(w).exists()]
+    overrides = [w for w in options.words if "=" in w and not os.path.exists(w)]
     files = clips_of([Path(w) for w in [*options.words, *after] if w not in overrides])
     # The files may show anything, so no network of the embedded model's own world unless it is asked for.
     general = f"metrics.clip_model={MetricsSpec().clip_model}"

@@ -11,6 +11,7 @@ from rich.text import Text
 from cogexp.cli import compose, tables
 from cogexp.launch.logs import show_log_lines
 from cogexp.spec import SpecError
+from cogexp.storage.run_files import expanded, is_folder
 from cogexp.study import Choice, load, pick
 from cogexp.study.query import read_query
 from cogexp.study.words import bounded, columns, digits, figure, label, markdown, plain, to_json
@@ -42,10 +43,10 @@ def command(argv: list[str]) -> int:
 
 def split_folder(words: list[str], name: str) -> tuple[Path, list[str]]:
     """(DIR, the key=value words). DIR is a word without '=', or an existing folder; else 'outputs'."""
-    folders = [word for word in words if "=" not in word or Path(word).is_dir()]
+    folders = [word for word in words if "=" not in word or is_folder(word)]
     if len(folders) > 1:
         raise SpecError(f"{name} takes one DIR, got {', '.join(folders)}; for example: {name} {DEFAULT_DIR}")
-    folder = Path(folders[0] if folders else DEFAULT_DIR).expanduser()
+    folder = expanded(folders[0] if folders else DEFAULT_DIR)
     return folder, [word for word in words if word not in folders]
 
 

@@ -9,6 +9,7 @@ from cogexp.cli import compose
 from cogexp.cli.pick import split_folder
 from cogexp.cli.runs import show_log_lines
 from cogexp.spec import SpecError
+from cogexp.storage.run_files import expanded, is_folder
 from cogexp.study.query import KEYS, Query, read_query
 from cogexp.study.report import Grid, write_report
 from cogexp.terminal import for_stderr
@@ -29,7 +30,7 @@ def command(argv: list[str]) -> int:
     if find_spec("jinja2") is None:
         raise SpecError("report needs jinja2, which is not installed; pip install 'cogexp[report]'")
     show_log_lines(False)
-    file = Path(options.out).expanduser() if options.out else folder / "reports" / "report.html"
+    file = expanded(options.out) if options.out else folder / "reports" / "report.html"
     grid = None
     if options.grid is not None:
         grid = _checked(folder, query, names, held)
@@ -44,7 +45,7 @@ def command(argv: list[str]) -> int:
 def _grid_words(given: list[str] | None) -> tuple[list[str], list[str]]:
     """(axis names, what else came behind --grid: key=value words, and DIR if it is a folder that exists)."""
     words = given or []
-    others = [word for word in words if "=" in word or Path(word).is_dir()]
+    others = [word for word in words if "=" in word or is_folder(word)]
     return [word for word in words if word not in others], others
 
 

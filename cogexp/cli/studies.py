@@ -14,6 +14,7 @@ from typing import Any
 
 from cogexp.cli.paths import sweeps_dir
 from cogexp.spec import SpecError
+from cogexp.storage.foreign_data import ForeignDataError, read_yaml
 
 KEYS = ("params", "pick")
 # A study's axis that makes no sense any more once the user has set this key.
@@ -55,12 +56,15 @@ def load(name: str) -> StudyFile:
     if name not in known:
         near = get_close_matches(name, known, n=1, cutoff=0.4) or ["quick"]
         raise SpecError(f"sweep must be one of {', '.join(known)}, got {name!r}; nearest: {near[0]}")
-    import yaml
-
     # Every value as the text that it is: YAML would read no as false and 0x288 as 648.
-    content = yaml.load(_file(name).read_text(encoding="utf-8"), yaml.BaseLoader)
-    unknown = sorted(set(content) - set(KEYS))
-    if unknown or not isinstance(content.get("params"), dict):
+    try:
+        content = read_yaml(_file(name), as_text=True)
+    except (OSError, ForeignDataError) as error:
+        raise SpecError(f"sweeps/{name}.yaml {error}; it must have params and may have pick") from None
+    unknown = sorted(set(content) - set(KEYS)) if isinstance(content, dict) else ["no keys"]
+    picks = content.get("pick", []) if isinstance(content, dict) else []
+    legal = isinstance(picks, list) and all(isinstance(word, str) for word in picks)
+    if unknown or not legal or not isinstance(content.get("params"), dict):
         raise SpecError(f"sweeps/{name}.yaml must have params and may have pick, got {', '.join(unknown)}")
     params = {str(key): _value(value) for key, value in content["params"].items()}
     return StudyFile(name=name, params=params, pick=tuple(content.get("pick", ())))

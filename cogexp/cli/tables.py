@@ -56,11 +56,11 @@ def _scores(record: Record) -> Table:
         cells = [number(record.scores.get(f"{side}/{name}")) for side in sides]
         reason = next((record.skipped[f"{s}/{name}"] for s in sides if f"{s}/{name}" in record.skipped), "")
         note = (reason and f"skipped: {reason}") or record.resolved.get(f"metrics.{name}", "")
-        table.add_row(name, *cells, Text(note, style="dim"))
+        table.add_row(Text(name), *cells, Text(note, style="dim"))
     for side, artifacts in record.artifacts.items():
         if artifacts.get("level") not in (None, "none"):
             rows = artifacts.get("rows")
-            text = f"{side}: {artifacts['level']} {artifacts['kind']}" + (
+            text = f"{side}: {artifacts['level']} {artifacts.get('kind') or ''}".rstrip() + (
                 f", rows {rows[0]}-{rows[1]}" if rows else ""
             )
             table.add_row("artifacts", *[""] * len(sides), Text(text, style="yellow"))
@@ -76,13 +76,17 @@ def _costs(record: Record) -> Table:
     for name, cost in record.stages.items():
         reused = Text("from the store; cost when it ran", style="dim") if cost.get("cached") else ""
         table.add_row(
-            name,
-            f"{cost['seconds']:.1f}",
+            Text(name),
+            _digits(cost.get("seconds"), 1),
             number(cost.get("peak_allocated_gib")),
-            f"{cost['rss_gib']:.2f}",
+            _digits(cost.get("rss_gib"), 2),
             reused,
         )
     return table
+
+
+def _digits(value: float | None, places: int) -> str:
+    return "-" if value is None else f"{value:.{places}f}"
 
 
 def show_sweep(rows: Iterable[tuple[str, Record | None, bool]]) -> None:
@@ -93,12 +97,12 @@ def show_sweep(rows: Iterable[tuple[str, Record | None, bool]]) -> None:
         table.add_column(column, justify="right" if column == "seconds" else "left")
     for run_id, record, found in listed:
         if record is None:
-            table.add_row(run_id, Text("no record", style="red"), "-", "")
+            table.add_row(Text(run_id), Text("no record", style="red"), "-", "")
             continue
-        spent = sum(cost["seconds"] for cost in record.stages.values() if not cost.get("cached"))
+        spent = sum(cost.get("seconds") or 0 for cost in record.stages.values() if not cost.get("cached"))
         reused = "whole run" if found else ", ".join(n for n, c in record.stages.items() if c.get("cached"))
         status = Text(record.status, style=STATUS_STYLE[record.status])
-        table.add_row(run_id, status, f"{0.0 if found else spent:.1f}", Text(reused, style="dim"))
+        table.add_row(Text(run_id), status, f"{0.0 if found else spent:.1f}", Text(reused, style="dim"))
     out.print()
     out.print(table)
     for run_id, record, _ in listed:
@@ -121,7 +125,7 @@ def show_measured(results: list[dict[str, Any]]) -> None:
     table.add_row("frames", *[f"{r['frames']} at {r['fps']:g} fps" for r in results])
     names = dict.fromkeys(name for result in results for name in result["scores"])
     for name in names:
-        table.add_row(name, *[number(result["scores"].get(name)) for result in results])
+        table.add_row(Text(name), *[number(result["scores"].get(name)) for result in results])
     if any(result["artifacts"] for result in results):
         table.add_row("artifacts", *[_artifacts(result["artifacts"]) for result in results])
     out = console()

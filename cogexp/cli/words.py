@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import NoReturn
 
 from cogexp.build import GROUPS
-from cogexp.cli import studies
+from cogexp.cli import config_folder, studies
 from cogexp.cli.paths import conf_dir
 from cogexp.spec import SpecError
+from cogexp.storage.foreign_data import read_text
+from cogexp.storage.run_files import expanded
 
 SLURM_OPTIONS = "hydra.launcher.slurm."
 # Free text: a comma or an apostrophe in it is a comma or an apostrophe, not Hydra's grammar.
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")  # what Hydra tells of
 TEXT_KEYS = ("prompt.text", "prompt.negative", "study")
 
 
@@ -52,7 +55,7 @@ def parse_words(argv: list[str]) -> Words:
     parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
     parser.add_argument("--package", "-p")
     parser.add_argument("--resolve", action="store_true")
-    parser.add_argument("--info", "-i", nargs="?", const="all")
+    parser.add_argument("--info", "-i", nargs="?", const="all", choices=INFO)
     parser.add_argument("--hydra-help", action="store_true")
     parser.add_argument("--shell-completion", "-sc", action="store_true")
     known, rest = parser.parse_known_args(argv)
@@ -61,12 +64,10 @@ def parse_words(argv: list[str]) -> Words:
             raise SpecError(f"{word} is not an option of cogexp; python -m cogexp --help lists them")
         if "=" not in word and not word.startswith("~"):
             raise SpecError(f"{word!r} is neither a command nor key=value; {_nearest_command(word)}")
-    folder = Path(known.config_path).expanduser().absolute() if known.config_path else conf_dir()
+    folder = expanded(known.config_path).absolute() if known.config_path else conf_dir()
     name = Path(known.config_name).name.removesuffix(".yaml")
-    if known.config_path and not (folder / f"{name}.yaml").is_file():
-        raise SpecError(
-            f"--config-path must hold {name}.yaml, got {known.config_path!r}; a run's folder has one"
-        )
+    if known.config_path:
+        config_folder.check(folder, name, known.config_path)
     given = [word for word in rest if word.partition("=")[0] != "sweep"]
     study, rest = _take_study(rest)
     asks_hydra = known.cfg or known.info or known.hydra_help or known.shell_completion
@@ -106,7 +107,7 @@ def _open_slurm(word: str) -> str:
 
 
 def _has_defaults(file: Path) -> bool:
-    return any(line.startswith("defaults:") for line in file.read_text(encoding="utf-8").splitlines())
+    return any(line.startswith("defaults:") for line in read_text(file).splitlines())
 
 
 def _nearest_command(word: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
 from pathlib import Path
 
 from cogexp.spec import ModelSpec
+from cogexp.storage.checkpoint_code import code_asked_by
+from cogexp.storage.foreign_data import ForeignDataError, read_json
 from cogexp.system import hub
 from cogexp.system.network import NetworkError, Unavailable
 
@@ -89,10 +90,15 @@ def incomplete(folder: Path) -> str | None:
     """What a checkpoint folder lacks, or None. Reads indexes and headers, not weights."""
     if not (folder / "model_index.json").is_file():
         return "model_index.json is missing"
+    if code := code_asked_by(folder):
+        return f"{code}, and no code of a checkpoint is run"
     for part in PARTS:
         shards = sorted((folder / part).glob("*.safetensors"))
         for index in (folder / part).glob("*.safetensors.index.json"):
-            names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+            try:
+                names = set(read_json(index)["weight_map"].values())
+            except (OSError, ForeignDataError, KeyError, TypeError, AttributeError):
+                return f"{part}/{index.name} is not an index of shards"
             if lacking := sorted(names - {shard.name for shard in shards}):
                 return f"{part}/{lacking[0]} is missing"
         if not shards:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cogexp.storage.foreign_data import ForeignDataError, read_json
 from cogexp.whole import write_whole
 
 CALIBRATION_TEXT = "a dog runs through a meadow, the camera follows"
@@ -57,9 +58,9 @@ def recorded_ratios(transformer: Any) -> Iterator[list[float]]:
 def read(file: Path) -> list[float] | None:
     """The ratios of an earlier calibration, or None when there is none that can be read and is whole."""
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
+        kept = read_json(file)
         ratios = kept["ratios"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ForeignDataError, KeyError, TypeError):
         return None
     if not isinstance(ratios, list) or not all(
         isinstance(one, float) and 0 < one < math.inf for one in ratios

@@ -133,7 +133,7 @@ def _pretrained(name: str, model: ModelSpec) -> Any:
 
     folder, dtype = checkpoints.locate(model) / name, DTYPES[model.dtype]
     if name == "tokenizer":
-        return AutoTokenizer.from_pretrained(folder)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if name == "scheduler":
         return CogVideoXDDIMScheduler.from_config(CogVideoXDDIMScheduler.load_config(folder))
     if name == "text_encoder":

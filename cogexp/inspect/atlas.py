@@ -19,6 +19,7 @@ from cogexp.inspect.draw.kit import Picture
 from cogexp.inspect.measured import Measured
 from cogexp.inspect.seen import Activations
 from cogexp.inspect.tables import Table
+from cogexp.system.html import content_policy, new_nonce
 from cogexp.terminal import Progress, Silent
 from cogexp.video import Writer
 from cogexp.whole import write_whole
@@ -167,7 +168,10 @@ def _render(
         }
         for index, name in enumerate(names)
     ]
+    nonce = new_nonce()
     return environment.get_template("atlas.html").render(
+        nonce=nonce,
+        policy=content_policy(nonce),
         title=title,
         prompt=found.prompt.text,
         facts=facts,

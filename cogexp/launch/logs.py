@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 
-from cogexp.provenance import redact
 from cogexp.system import streams
+from cogexp.system.redact import redact
+from cogexp.system.text import visible
 
 
 class _Plain(logging.Handler):
@@ -16,7 +17,7 @@ class _Plain(logging.Handler):
         text = redact(record.getMessage())
         if record.exc_info:
             text += "\n" + redact(logging.Formatter().formatException(record.exc_info))
-        streams.say(text)
+        streams.say(visible(text))
 
 
 def show_log_lines(debug: bool) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 from cogexp.allocator import freed_pages_stay
 from cogexp.build import Request
 from cogexp.launch.process import how_it_ended, settle_in, threads, usable_cores
-from cogexp.provenance import redact
 from cogexp.run import FirstHalf
+from cogexp.system.redact import redact
 from cogexp.terminal import Progress, Silent
 
 CONTEXT = multiprocessing.get_context("spawn")  # a fork beside libraries with threads may hang

@@ -28,9 +28,9 @@ from cogexp.launch.process import (
     was_asked_to_end,
 )
 from cogexp.plan import plan
-from cogexp.provenance import redact
 from cogexp.spec import SpecError
 from cogexp.system import host_memory
+from cogexp.system.redact import redact
 from cogexp.terminal import Progress
 
 END_SECONDS = 5.0  # for an idle worker to leave by itself

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from cogexp.metrics import nano_clip
 from cogexp.metrics.score import FETCH_HINT
 from cogexp.nano import clip as nano
+from cogexp.storage.checkpoint_code import code_asked_by
 from cogexp.system import hub
 
 ALEXNET_FILE = "alexnet-owt-7be5be79.pth"  # torchvision's name; the digits are the start of its SHA-256
@@ -113,6 +114,8 @@ def _load_clip(name: str, device: str) -> Any:
         return nano_clip.load(device)
     if clip_files_missing(name):
         raise missing_weights("CLIP", name)
+    if Path(name).is_dir() and (code := code_asked_by(Path(name))):
+        raise MissingWeights(f"{name} is not used: {code}, and no code of a checkpoint is run")
     from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
 
     from cogexp.metrics.clip import HfClip
@@ -121,7 +124,7 @@ def _load_clip(name: str, device: str) -> Any:
     return HfClip(
         name=name,
         model=model.eval().to(device),
-        tokenizer=AutoTokenizer.from_pretrained(name, local_files_only=True),
+        tokenizer=AutoTokenizer.from_pretrained(name, local_files_only=True, trust_remote_code=False),
         image_processor=CLIPImageProcessor.from_pretrained(name, local_files_only=True),
         device=device,
     )

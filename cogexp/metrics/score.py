@@ -62,6 +62,10 @@ class Metric(Protocol):
     @property
     def needs_prompt(self) -> bool: ...
     @property
+    def pairwise(self) -> bool:
+        """Whether its values are of pairs of adjacent frames, not of frames."""
+
+    @property
     def networks(self) -> tuple[str, ...]:
         """Kinds of networks that it needs (see networks.py)."""
 

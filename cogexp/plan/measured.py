@@ -6,7 +6,6 @@ stages that were computed, not taken from the store.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,8 @@ from cogexp.catalog import VARIANTS
 from cogexp.plan import cards, roofline
 from cogexp.plan.cards import Card
 from cogexp.spec import OptimizationSpec, RunSpec, SpecError
+from cogexp.storage import record_schema
+from cogexp.storage.foreign_data import ForeignDataError, read_json
 
 log = logging.getLogger("cogexp")
 
@@ -86,7 +87,7 @@ def _runs(outputs: Path) -> Iterator[_Took]:
             seconds = {
                 stage: float(cost["seconds"])
                 for stage, cost in record.stages.items()
-                if stage in STAGES and cost and not cost.get("cached")
+                if stage in STAGES and cost.get("seconds") is not None and not cost.get("cached")
             }
             yield _Took(spec=record.spec, gpu=str(record.device.get("gpu") or ""), seconds=seconds)
 
@@ -95,7 +96,9 @@ def _benches(outputs: Path) -> Iterator[_Took]:
     """What `bench` measured: some steps stand for all of them."""
     for file in sorted((outputs / "bench").glob("*/bench.json")):
         try:
-            plain = json.loads(file.read_text(encoding="utf-8"))
+            plain = read_json(file)
+            if problem := record_schema.bench_problem(plain):
+                raise ForeignDataError(problem)
             if plain["status"] != "ok":
                 continue
             steps = plain["spec"]["sampler"]["steps"]
@@ -113,7 +116,7 @@ def _benches(outputs: Path) -> Iterator[_Took]:
 
 
 def _ratios(took: _Took, spec: RunSpec, card: Card) -> dict[tuple[str, OptimizationSpec], float]:
-    if took.spec.get("model", {}).get("name") != spec.model.name:
+    if (took.spec.get("model") or {}).get("name") != spec.model.name:
         return {}
     if not took.gpu or not _same_card(took.gpu, card):
         return {}

@@ -6,7 +6,7 @@ import logging
 from contextlib import suppress
 from pathlib import Path
 
-from cogexp import provenance
+from cogexp.system.redact import redact
 
 log = logging.getLogger("cogexp")
 LOGGERS = ("cogexp", "diffusers", "transformers", "py.warnings")
@@ -59,4 +59,4 @@ class _CountingHandler(logging.FileHandler):
 
 class _Redacted(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return provenance.redact(super().format(record))
+        return redact(super().format(record))

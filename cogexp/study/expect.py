@@ -17,6 +17,7 @@ from cogexp.plan import compute, roofline
 from cogexp.plan.cards import Card
 from cogexp.record import Record
 from cogexp.spec import RunSpec, SpecError
+from cogexp.storage.run_files import inside
 
 PARTS = {"encode": "the prompt", "denoise": "the latents", "decode": "the frames"}
 LATENT_BYTES, FRAME_CHANNELS = 4, 3
@@ -58,7 +59,7 @@ def seen(records: Iterable[Record], outputs: Path, gpu: str | None) -> Seen:
                 rate.setdefault((spec.model.name, _kind(spec, stage)), []).append(seconds / work)
                 if stage in PARTS:
                     rate.setdefault((spec.model.name, (stage, "any")), []).append(seconds / work)
-        if size := sum(_size(outputs / "runs" / record.run_id / name) for name in record.files.values()):
+        if size := sum(_size(outputs / "runs" / record.run_id, name) for name in record.files.values()):
             sizes.append(size / _pixels(spec))
     return Seen(
         exact={key: median(values) for key, values in exact.items()},
@@ -137,8 +138,6 @@ def _pixels(spec: RunSpec) -> int:
     return _native(spec) * (1 + (spec.upscaler.scale**2 if spec.upscaler.name != "none" else 0))
 
 
-def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except OSError:
-        return 0
+def _size(folder: Path, name: str) -> int:
+    file = inside(folder, name)
+    return file.stat().st_size if file else 0

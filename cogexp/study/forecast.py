@@ -11,6 +11,7 @@ from cogexp import machine
 from cogexp import record as records
 from cogexp.plan import cards
 from cogexp.spec import RunSpec
+from cogexp.storage.run_files import is_folder
 from cogexp.store import Store
 from cogexp.study.expect import Seen, disk_bytes, seconds_of, seen, store_bytes
 from cogexp.study.order import STAGES, model_key, order, todo
@@ -58,7 +59,7 @@ def forecast(
     ordered = [distinct[index] for index in order(distinct) if distinct[index].run_id not in finished]
     here = machine.gpu() if device.startswith("cuda") else None
     card = cards.of_machine(here) if here else None
-    known = seen(records.load_many(outputs) if runs.is_dir() else [], outputs, here.name if here else None)
+    known = seen(records.load_many(outputs) if is_folder(runs) else [], outputs, here.name if here else None)
     stages = [(*found, *OTHERS) for found in todo(ordered, Store(outputs / "store", store_gb))]
     costs = [
         {stage: seconds_of(spec, stage, known, card) for stage in found}
@@ -100,6 +101,6 @@ def _load_seconds(specs: Sequence[RunSpec], known: Seen) -> float | None:
 
 def _existing(folder: Path) -> Path:
     folder = folder.absolute()
-    while not folder.exists():
+    while not is_folder(folder):
         folder = folder.parent
     return folder

@@ -7,19 +7,26 @@ not have it. Here every study lists all of its runs.
 from __future__ import annotations
 
 import json
-import re
+import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from cogexp.record import Record
 from cogexp.spec import SpecError, digest
 from cogexp.storage.durable import make_folder
+from cogexp.storage.foreign_data import ForeignDataError, read_json
 from cogexp.storage.lock import Lock
+from cogexp.storage.record_schema import without_controls
+from cogexp.system.text import file_name
 from cogexp.whole import write_whole
 
 FOLDER = "studies"
+
+log = logging.getLogger("cogexp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +40,13 @@ class Manifest:
 
 def file_of(outputs: Path, study: str) -> Path:
     """Where the manifest of `study` lies; any text makes a file name of its own."""
-    safe = re.sub(r"[^\w.-]+", "-", study).strip(".-")[:80]
+    safe = file_name(study)
+    return outputs / FOLDER / f"{safe if safe == study else f'{safe}-{digest(study)[:6]}'}.json"
+
+
+def _by_characters(outputs: Path, study: str) -> Path:
+    """Where a long name in a script of several bytes a letter lay, cut after letters instead of bytes."""
+    safe = file_name(study, max_bytes=1000)[:80]
     return outputs / FOLDER / f"{safe if safe == study else f'{safe}-{digest(study)[:6]}'}.json"
 
 
@@ -52,11 +65,26 @@ def write(outputs: Path, manifest: Manifest) -> Manifest:
 
 def read(outputs: Path, study: str) -> Manifest | None:
     """The manifest of `study`; None when there is none, or none that can be read."""
-    try:
-        plain = json.loads(file_of(outputs, study).read_text(encoding="utf-8"))
-        return Manifest(study=study, runs=tuple(plain["runs"]), pick=tuple(plain["pick"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    for file in dict.fromkeys((file_of(outputs, study), _by_characters(outputs, study))):
+        try:
+            found = _checked(read_json(file))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except ForeignDataError as error:
+            log.warning("study left out: %s: %s", file, error)
+            continue
+        return Manifest(study=study, runs=found.runs, pick=found.pick)
+    return None
+
+
+def _checked(plain: Any) -> Manifest:
+    """The content of a manifest's file. ForeignDataError when it is none."""
+    if not isinstance(plain, dict) or not isinstance(plain.get("study"), str):
+        raise ForeignDataError("is no study of cogexp")
+    for key in ("runs", "pick"):
+        if not isinstance(found := plain.get(key), list) or not all(isinstance(word, str) for word in found):
+            raise ForeignDataError(f"{key} must be a list of texts")
+    return Manifest(study=plain["study"], runs=tuple(plain["runs"]), pick=tuple(plain["pick"]))
 
 
 def of_study(records: Sequence[Record], outputs: Path, study: str) -> list[Record]:
@@ -79,8 +107,6 @@ def of_study(records: Sequence[Record], outputs: Path, study: str) -> list[Recor
 def _known(records: Iterable[Record], outputs: Path) -> list[str]:
     names = {record.study for record in records if record.study}
     for file in (outputs / FOLDER).glob("*.json"):
-        try:
-            names.add(str(json.loads(file.read_text(encoding="utf-8"))["study"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # another's file in this folder is no study
+        with suppress(OSError, ForeignDataError):  # another's file in this folder is no study
+            names.add(without_controls(_checked(read_json(file)).study))
     return sorted(names)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cogexp.record import Record
 from cogexp.spec import SpecError
+from cogexp.storage.run_files import inside
 from cogexp.study.pick import Choice
 from cogexp.study.rows import Row
 from cogexp.study.table import Study
@@ -177,8 +178,8 @@ def _tile(found: Found, choice: Choice | None, wanted: Mapping[str, str]) -> Til
     side = "native" if wanted.get(CLIP) == "native" else row.delivered
     if row.status != "ok":
         return Tile(missing=f"{row.status}: {row.error or 'no reason was recorded'}")
-    file = home / record.files[side] if side in record.files else None
-    if file is None or not file.is_file():
+    file = inside(home, record.files[side]) if side in record.files else None
+    if file is None:
         return Tile(missing=f"its {side} clip is gone")
     level = (row.artifacts.get(side) or {}).get("level")
     kind = (row.artifacts.get(side) or {}).get("kind")

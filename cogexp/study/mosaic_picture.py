@@ -20,6 +20,7 @@ MAX_SIDE = 1920  # px; what every chat shows and H.264 level 4.1 plays, in both 
 MAX_CELL = 640
 MIN_CELL = 120
 MARGIN, GAP, LABEL, SMALL, TITLE = 24, 10, 20, 16, 26
+LABEL_LETTERS = 200  # more are wider than any label, and cost time
 LEADING = 1.45  # Korean stands taller than Latin
 SECONDS = 4.0  # a chat plays a clip once: a shorter one is repeated whole times to at least this
 MAX_FPS = 30.0
@@ -168,7 +169,11 @@ def _fitted(mosaic: Mosaic, aspect: float) -> _Layout:
 def _laid(mosaic: Mosaic, cell_width: int, aspect: float) -> _Layout:
     cell = (cell_width, max(2, round(cell_width / aspect)))
     names = [_named(mosaic.row_name, value, mosaic.rows) for value in mosaic.rows]
-    widest = max(font_for(name, LABEL).getlength(word) for name in names for word in name.split() or [""])
+    widest = max(
+        font_for(name, LABEL).getlength(word[:LABEL_LETTERS])
+        for name in names
+        for word in name.split() or [""]
+    )
     gutter = round(min(max(widest, 60), 260)) + 16
     rows = [_lines(name, LABEL, gutter - 16, 4) for name in names]
     columns = [
@@ -212,10 +217,7 @@ def unwritable(mosaic: Mosaic) -> list[str]:
 
 
 def _lines(text: str, size: int, width: int, most: int) -> list[str]:
-    lines = wrap(text, font_for(text, size), width) or [""]
-    if len(lines) > most:
-        lines = [*lines[: most - 1], f"{lines[most - 1][:-1].rstrip()}…"]
-    return lines
+    return wrap(text, font_for(text, size), width, most) or [""]
 
 
 def _count(tile: Tile, width: int) -> int:

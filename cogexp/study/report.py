@@ -20,6 +20,7 @@ from cogexp.study.report_file import check_target
 from cogexp.study.report_media import Media
 from cogexp.study.table import Study, load
 from cogexp.study.words import digits, label
+from cogexp.system.html import content_policy, new_nonce
 from cogexp.whole import write_whole
 
 PAGE = Path(__file__).parent / "page"
@@ -83,7 +84,10 @@ def render(study: Study, choice: Choice | None, why: str, data: dict[str, Any]) 
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # stages and scores stay in their order
     plotly = _plotly()
     scripts = [*SCRIPTS, *([PLOTS] if plotly else [])]
+    nonce = new_nonce()
     return environment.get_template("page.html").render(
+        nonce=nonce,
+        policy=content_policy(nonce),
         title=_title(study),
         verdict=choice.sentence if choice else why,
         summary=_summary(study, choice, data),

@@ -9,6 +9,8 @@ from typing import Any
 
 from cogexp import record as records
 from cogexp.record import Record
+from cogexp.storage.foreign_data import ForeignDataError, read_text
+from cogexp.storage.run_files import inside
 from cogexp.study.pick import Choice
 from cogexp.study.report_media import Media
 from cogexp.study.rows import Row
@@ -71,7 +73,6 @@ def _run(
     row: Row, record: Record, home: Path, study: Study, media: Media, shared: list[dict[str, Any]]
 ) -> dict[str, Any]:
     artifacts = row.artifacts.get(row.delivered) or row.artifacts.get("native") or {}
-    config = home / "config.yaml"
     size = record.spec.get("resolution") or {}
     return {
         "id": row.run_id,
@@ -96,14 +97,23 @@ def _run(
         **{clip: media.link(record, home, clip) for clip in CLIPS},
         "tear": media.link(record, home, "tear"),
         "sheet": media.link(record, home, "contact_sheet", embeds=False),
-        "log": media.path(home / "log.txt", embeds=False),
-        "record": media.path(home / records.RECORD_FILE, embeds=False),
+        "log": media.path(home, "log.txt", embeds=False),
+        "record": media.path(home, records.RECORD_FILE, embeds=False),
         "per_frame": {name: _rounded(curve) for name, curve in record.per_frame.items()},
         "command": command_of(home),
-        "config": config.read_text(encoding="utf-8") if config.is_file() else None,
+        "config": _config(home),
         "shared": _shared(record, shared),
         "started": record.started,
     }
+
+
+def _config(home: Path) -> str | None:
+    """The run's config.yaml; None without one that can be shown."""
+    file = inside(home, "config.yaml")
+    try:
+        return read_text(file) if file else None
+    except (OSError, ForeignDataError):
+        return None
 
 
 def _place(stage: str) -> tuple[int, str]:

@@ -12,10 +12,12 @@ from urllib.parse import quote
 from cogexp.record import Record
 from cogexp.spec import SpecError
 from cogexp.storage.durable import replacing
+from cogexp.storage.run_files import inside
 from cogexp.video import VideoError
 
 EMBED_LIMIT_MB = 300  # a browser's longest string is 512 MiB, and base64 adds a third
 POSTER_FILE = "poster.jpg"
+MOST_POSTER_BYTES = 200_000
 TYPES = {".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg"}
 
 
@@ -31,12 +33,14 @@ class Media:
 
     def link(self, record: Record, home: Path, name: str, *, embeds: bool = True) -> str | None:
         """What the page uses as the file's address; None where the run has no such file."""
-        file = record.files.get(name)
-        return self.path(home / file, embeds=embeds) if file else None
+        file = record.files.get(name, "")
+        shown = Path(file).suffix.lower() in TYPES  # never another file of the folder as a clip
+        return self.path(home, file, embeds=embeds) if shown else None
 
-    def path(self, file: Path, *, embeds: bool = True) -> str | None:
-        """The same for any file."""
-        if not file.is_file():
+    def path(self, home: Path, name: str, *, embeds: bool = True) -> str | None:
+        """The same for any file of the run's folder; None for one that a link leads out of it."""
+        file = inside(home, name)
+        if file is None:
             return None
         address = quote(Path(os.path.relpath(file, self.beside)).as_posix())
         if self.embed and embeds and address not in self.held:
@@ -56,11 +60,11 @@ class Media:
         """The native clip's first frame as a small JPEG inside the page; kept beside the clip."""
         from cogexp.study.clips import poster
 
-        clip = home / record.files.get("native", "native.mp4")
-        if "native" not in record.files or not clip.is_file():
+        clip = inside(home, record.files.get("native", ""))
+        if clip is None:
             return None
-        kept = home / POSTER_FILE
-        if kept.is_file() and kept.stat().st_mtime >= clip.stat().st_mtime:
+        kept = inside(home, POSTER_FILE)
+        if kept is not None and kept.stat().st_mtime >= clip.stat().st_mtime and _is_small_jpeg(kept):
             return uri(kept.read_bytes(), TYPES[".jpg"])
         size = record.spec.get("resolution") or {}
         try:
@@ -68,12 +72,22 @@ class Media:
         except VideoError as error:
             self.unreadable.append(str(error))
             return None
-        _keep(picture, kept)
+        _keep(picture, home / POSTER_FILE)
         return uri(picture, TYPES[".jpg"])
+
+
+def _is_small_jpeg(file: Path) -> bool:
+    """Whether it is what `_keep` leaves: anything else is made again."""
+    if file.stat().st_size > MOST_POSTER_BYTES:
+        return False
+    with file.open("rb") as opened:
+        return opened.read(3) == b"\xff\xd8\xff"
 
 
 def _keep(picture: bytes, file: Path) -> None:
     """Save time for the next report. A folder that takes no files only costs that time again."""
+    if file.parent.is_symlink():  # nothing is written outside the runs
+        return
     with contextlib.suppress(OSError), replacing(file) as staged:
         staged.write_bytes(picture)
 

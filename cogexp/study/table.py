@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cogexp import record as records
 from cogexp.record import Record
 from cogexp.spec import SpecError
+from cogexp.storage.run_files import is_folder
 from cogexp.study import manifest
 from cogexp.study.rows import Row, flat, row_of
 
@@ -89,7 +90,7 @@ def load(folder: Path | str, study: str | None = None) -> Study:
         SpecError: there is no such folder, no record in it, or no such study.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise SpecError(f"DIR must be a folder with records, got {str(folder)!r}; for example: outputs")
     found = records.load_many(folder)
     if not found:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogexp.spec import SpecError
+from cogexp.storage.foreign_data import MEGABYTE, ForeignDataError, read_text
 from cogexp.study import leases
 from cogexp.study.query import Query
 from cogexp.study.search import Dimension, Value, Verdict
+from cogexp.system.text import shortened
 
 if TYPE_CHECKING:
     import optuna
+
+MOST_JOURNAL_BYTES = 256 * MEGABYTE
 
 
 def open_search(
@@ -30,35 +35,73 @@ def open_search(
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    direction = "maximize" if query.maximize else "minimize"
-    try:
-        opened = _storage(storage)
-        # Seeded by how far it came: what it suggests can be repeated, and is not the same after a restart.
-        known = {study.study_name: study.n_trials for study in optuna.get_all_study_summaries(opened)}
-        sampler = optuna.samplers.TPESampler(
-            seed=known.get(name, 0), n_startup_trials=min(10, trials // 3 + 1)
-        )
-        found = optuna.create_study(
-            study_name=name, storage=opened, sampler=sampler, direction=direction, load_if_exists=True
-        )
-    except _storage_errors(storage) as error:
+    if "://" not in str(storage) and (problem := journal_problem(Path(storage))):
         raise SpecError(
-            f"storage must be a file or a URL that Optuna can open, got {storage}: {error}"
+            f"storage must be a journal of Optuna, got {storage}: {problem}; nearest: another file"
+        )
+    try:
+        found = _opened(name, query, storage, trials)
+        begun = found.user_attrs.get("asked")
+        if begun in (None, asked):
+            found.set_user_attr("asked", asked)
+            leases.take_over(found, storage)
+            _enqueue_all(found, dimensions, trials)
+    except _storage_errors(storage) as error:
+        why = shortened(str(error) or type(error).__name__)
+        raise SpecError(
+            f"storage must be a file or a URL that Optuna can open, got {storage}: {why}"
         ) from None
-    begun = found.user_attrs.get("asked")
     if begun not in (None, asked):
         raise SpecError(
             f"study {name!r} was begun with other words ({begun}), got {asked}; nearest: study={name}-2"
         )
-    found.set_user_attr("asked", asked)
-    leases.take_over(found, storage)
-    spaces = [dimension.values for dimension in dimensions]
-    size = math.prod(len(values) if values else trials + 1 for values in spaces)
-    if size <= trials:
-        for combination in itertools.product(*(values or [] for values in spaces)):
-            names = (dimension.name for dimension in dimensions)
-            found.enqueue_trial(dict(zip(names, combination, strict=True)), skip_if_exists=True)
     return found
+
+
+def _opened(name: str, query: Query, storage: str | Path, trials: int) -> optuna.Study:
+    import optuna
+
+    opened = _storage(storage)
+    # Seeded by how far it came: what it suggests can be repeated, and is not the same after a restart.
+    known = {study.study_name: study.n_trials for study in optuna.get_all_study_summaries(opened)}
+    sampler = optuna.samplers.TPESampler(seed=known.get(name, 0), n_startup_trials=min(10, trials // 3 + 1))
+    direction = "maximize" if query.maximize else "minimize"
+    return optuna.create_study(
+        study_name=name, storage=opened, sampler=sampler, direction=direction, load_if_exists=True
+    )
+
+
+def _enqueue_all(found: optuna.Study, dimensions: Sequence[Dimension], trials: int) -> None:
+    """Every combination of a small finite space."""
+    spaces = [dimension.values for dimension in dimensions]
+    if math.prod(len(values) if values else trials + 1 for values in spaces) > trials:
+        return
+    for combination in itertools.product(*(values or [] for values in spaces)):
+        names = (dimension.name for dimension in dimensions)
+        found.enqueue_trial(dict(zip(names, combination, strict=True)), skip_if_exists=True)
+
+
+def journal_problem(file: Path) -> str | None:
+    """Why the file is no journal that Optuna could replay; None for a good one and for none at all.
+
+    Optuna trusts its journal: it would wait for ever at a pipe, and fail somewhere inside on other content.
+    """
+    try:
+        text = read_text(file, max_bytes=MOST_JOURNAL_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ForeignDataError as error:
+        return f"it {error}"
+    if text and not text.endswith("\n"):
+        return "its last line is cut off (a process was killed while it wrote); delete that line"
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            entry = json.loads(line)  # as Optuna does: NaN is a value there
+        except (ValueError, RecursionError):
+            return f"line {number} is no JSON"
+        if not isinstance(entry, dict) or type(entry.get("op_code")) is not int or "worker_id" not in entry:
+            return f"line {number} is no operation of a journal"
+    return None
 
 
 def _storage(storage: str | Path) -> Any:
@@ -75,7 +118,9 @@ def _storage_errors(storage: str | Path) -> tuple[type[Exception], ...]:
     """What opening a storage may raise; a database has errors of its own."""
     import optuna
 
-    errors = (OSError, ValueError, ImportError, optuna.exceptions.StorageInternalError)
+    # Replaying a journal whose operations do not fit together fails with whatever that leads to.
+    replaying = (KeyError, TypeError, AttributeError, AssertionError, IndexError, OverflowError, RuntimeError)
+    errors = (OSError, ValueError, ImportError, optuna.exceptions.OptunaError, *replaying)
     if "://" not in str(storage):
         return errors
     from sqlalchemy.exc import SQLAlchemyError

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cogexp.storage.durable import make_folder
+from cogexp.storage.foreign_data import ForeignDataError, read_json
 from cogexp.storage.lock import Lock
 from cogexp.whole import write_whole
 
@@ -29,10 +30,19 @@ def key_of(kind: str, entity: str, project: str, study: str | None) -> str:
 def addresses(folder: Path) -> dict[str, str]:
     """Addresses by `key_of`, as `remember` left them; none when the file is missing or damaged."""
     try:
-        kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        kept = read_json(folder / FILE)
+    except FileNotFoundError:
         return {}
-    return {str(k): str(v) for k, v in kept.items()} if isinstance(kept, dict) else {}
+    except ForeignDataError as error:
+        log.warning("saved addresses left out: %s: %s", folder / FILE, error)
+        return {}
+    if not isinstance(kept, dict):
+        return {}
+    return {
+        key: url
+        for key, url in kept.items()
+        if isinstance(url, str) and url.startswith(("https://", "http://"))
+    }
 
 
 def remember(folder: Path, key: str, url: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from cogexp.provenance import redact
+from cogexp.system.redact import redact
 
 T = TypeVar("T")
 GONE = ("MailboxClosedError", "HandleAbandonedError")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from cogexp.provenance import redact, secrets
 from cogexp.record import Record
+from cogexp.system.redact import redact_all
 
 # Swept keys stay scalar in W&B's config, so that tables, filters and parallel coordinates can use them.
 SHORT_NAMES = {
@@ -51,7 +51,7 @@ def config(spec: Mapping[str, Any]) -> dict[str, Any]:
                 flat[key] = value
     if "width" in flat and "height" in flat:
         flat["resolution"] = f"{flat['width']}x{flat['height']}"
-    return _redacted({**flat, "spec": dict(spec)})
+    return redact_all({**flat, "spec": dict(spec)})
 
 
 def after(record: Record) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def after(record: Record) -> dict[str, Any]:
     found = {
         "resolved": record.resolved, "device": record.device, "versions": record.versions, "git": record.git
     }  # fmt: skip
-    return _redacted({key: value for key, value in found.items() if value})
+    return redact_all({key: value for key, value in found.items() if value})
 
 
 def numbers(record: Record) -> dict[str, float]:
@@ -115,7 +115,7 @@ def texts(record: Record) -> dict[str, str]:
         for key in ("level", "kind", "cause"):
             if isinstance(artifact, Mapping) and artifact.get(key) is not None:
                 found[f"{clip}/artifact_{key}"] = str(artifact[key])
-    return dict(_redacted(found))
+    return dict(redact_all(found))
 
 
 def curves(record: Record) -> list[dict[str, float]]:
@@ -145,17 +145,3 @@ def media(record: Record) -> dict[str, tuple[str, str]]:
             if suffix in suffixes:
                 found[name if "/" in name else f"{kind}/{name}"] = (kind, file)
     return found
-
-
-def _redacted(value: Any) -> Any:
-    return _without(secrets(), value)
-
-
-def _without(known: Sequence[str], value: Any) -> Any:
-    if isinstance(value, str):
-        return redact(value, known)
-    if isinstance(value, Mapping):
-        return {key: _without(known, item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without(known, item) for item in value]
-    return value

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cogexp.record import Record
+from cogexp.storage.run_files import inside
 from cogexp.tracking import payload
 
 CLIPS = ("native", "upscaled")
@@ -56,7 +57,7 @@ def table_of(name: str, found: Sequence[tuple[Record, Path]]) -> StudyTable:
         )
     state = "".join(sorted(f"{record.run_id} {record.finished}\n" for record, _ in found))
     digest = hashlib.sha256(f"{name}\n{state}".encode()).hexdigest()[:8]
-    slug = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in name)[:40]
+    slug = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in name[:40])
     return StudyTable(
         name=name,
         run_id=f"study-{slug}-{digest}",
@@ -67,5 +68,4 @@ def table_of(name: str, found: Sequence[tuple[Record, Path]]) -> StudyTable:
 
 
 def _clip(record: Record, folder: Path, name: str) -> Path | None:
-    file = folder / record.files[name] if name in record.files else None
-    return file if file is not None and file.is_file() else None
+    return inside(folder, record.files[name]) if name in record.files else None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from pathlib import Path
 from typing import Any
 
 from cogexp.record import RECORD_FILE, Record
+from cogexp.storage.run_files import inside
+from cogexp.system.redact import redact_all
 from cogexp.tracking import payload
 from cogexp.tracking.guard import line
 from cogexp.tracking.logged import TABLE_KEY
@@ -35,8 +37,10 @@ def _log(run: Any, record: Record, folder: Path, problems: list[str]) -> None:
         run.tags = (*(run.tags or ()), record.status)
     if (folder / RECORD_FILE).is_file():
         # A copy: W&B would link to the file, which a repeated run replaces and a moved folder loses.
-        copy = shutil.copy(folder / RECORD_FILE, run.dir)
-        run.save(copy, base_path=run.dir, policy="now")
+        copy = Path(run.dir) / RECORD_FILE
+        plain = json.dumps(redact_all(record.to_dict()), allow_nan=False, ensure_ascii=False, indent=2)
+        copy.write_text(plain + "\n", encoding="utf-8")
+        run.save(str(copy), base_path=run.dir, policy="now")
 
 
 def _media(record: Record, folder: Path, problems: list[str]) -> dict[str, Any]:
@@ -45,11 +49,15 @@ def _media(record: Record, folder: Path, problems: list[str]) -> dict[str, Any]:
 
     shown: dict[str, Any] = {}
     for key, (kind, file) in payload.media(record).items():
+        path = inside(folder, file)
+        if path is None:
+            problems.append(f"{file} is not shown (it is no file of the run's folder)")
+            continue
         try:
             if kind == "video":
-                shown[key] = wandb.Video(str(folder / file), format="mp4")
+                shown[key] = wandb.Video(str(path), format="mp4")
             else:
-                shown[key] = wandb.Image(str(folder / file))
+                shown[key] = wandb.Image(str(path))
         except (OSError, ValueError, wandb.Error) as error:
             problems.append(f"{file} is not shown ({line(error)})")
     return shown

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import atexit
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from cogexp.provenance import redact
 from cogexp.record import RECORD_FILE, Record
+from cogexp.system.redact import redact
 from cogexp.tracking import payload
 from cogexp.tracking.guard import Hung, broke_service, line, within
 from cogexp.tracking.online import prepare_environment, why_offline
@@ -32,6 +32,17 @@ TABLE_SECONDS = 300.0  # a study's table holds many clips, and no next run waits
 RENEW_SECONDS = 3.0
 RETRY_SECONDS = 600.0  # a server that failed is not tried again before
 TAG_LENGTH = 64
+
+
+@contextmanager
+def redacted_arguments() -> Iterator[None]:
+    """The process's words without secrets while W&B copies them into the run's metadata."""
+    words = list(sys.argv)
+    sys.argv[1:] = [redact(word) for word in words[1:]]
+    try:
+        yield
+    finally:
+        sys.argv[:] = words
 
 
 class WandbTracker:
@@ -169,11 +180,12 @@ class WandbTracker:
             # The record has the versions that matter; reading those of all packages took most of the time.
             x_save_requirements=False,
         )
-        run = wandb.init(
-            project=self._project, entity=self._entity, dir=str(self._folder), id=plan.run_id, name=plan.name,
-            config={**plan.config, "run_id": plan.run_id}, group=plan.study, job_type=plan.kind,
-            tags=plan.tags, settings=settings,
-        )  # fmt: skip
+        with redacted_arguments():
+            run = wandb.init(
+                project=self._project, entity=self._entity, dir=str(self._folder), id=plan.run_id,
+                name=plan.name, config={**plan.config, "run_id": plan.run_id}, group=plan.study,
+                job_type=plan.kind, tags=plan.tags, settings=settings,
+            )  # fmt: skip
         if plan.kind != "run":
             return run
         run.define_metric("frame", hidden=True, summary="none")
