@@ -249,7 +249,8 @@ def test_a_node_that_goes_down_costs_the_run_under_way_which_is_done_again(naps:
     naps.until(2)
     naps.cluster.tell("scontrol", "update", f"NodeName={NODE}", "State=DOWN", "Reason=test")
     time.sleep(1)
-    naps.cluster.tell("scontrol", "update", f"NodeName={NODE}", "State=RESUME")
+    # It may have come back by itself.
+    naps.cluster.tell("scontrol", "update", f"NodeName={NODE}", "State=RESUME", check=False)
     naps.end()
     naps.figures("node down")
     assert naps.statuses() == ["ok"] * 4
