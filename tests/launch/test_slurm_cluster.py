@@ -169,6 +169,9 @@ class Naps:
         self._thread.join(LONG)
         assert not self._thread.is_alive(), self.said.lines
 
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
     def statuses(self) -> list[str]:
         found = by_seed(self.outputs)
         return [found[seed].status for seed in sorted(found)]
@@ -248,9 +251,12 @@ def test_a_node_that_goes_down_costs_the_run_under_way_which_is_done_again(naps:
     naps.start(4, short)
     naps.until(2)
     naps.cluster.tell("scontrol", "update", f"NodeName={NODE}", "State=DOWN", "Reason=test")
-    time.sleep(1)
-    # It may have come back by itself.
-    naps.cluster.tell("scontrol", "update", f"NodeName={NODE}", "State=RESUME", check=False)
+    # This node is there after all: Slurm may find the old process on it, drain the node and hold the job.
+    while naps.alive():
+        time.sleep(1)
+        naps.cluster.tell("scontrol", "update", f"NodeName={NODE}", "State=RESUME", check=False)
+        for job in naps.cluster.jobs("PENDING"):
+            naps.cluster.tell("scontrol", "release", job, check=False)
     naps.end()
     naps.figures("node down")
     assert naps.statuses() == ["ok"] * 4
