@@ -27,7 +27,7 @@ SlurmctldPort={controller}
 SlurmdPort={node_port}
 SrunPortRange=30000-60000
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/socket,cred_expire=5
+AuthInfo=socket={folder}/munge/socket,cred_expire=10
 CredType=cred/munge
 SlurmUser=root
 SlurmdUser=root

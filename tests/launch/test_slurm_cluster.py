@@ -7,16 +7,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+pytest.importorskip("submitit")
+
 from cogexp import record as records
+from cogexp.build import Request
+from cogexp.launch import slurm as launcher
+from cogexp.launch.execute import run_folder
+from cogexp.launch.slurm import Options, Work, launch
+from cogexp.terminal import Progress
 from tests.launch import cluster as clusters
 from tests.launch.cluster import NODE, Cluster
+from tests.launch.jobs import Said, by_seed, finish, requests
 
 pytestmark = [
     pytest.mark.slurm,
@@ -141,42 +151,128 @@ def test_a_cancelled_job_costs_the_run_under_way_and_the_next_start_does_that_on
     assert len(changed) == 1, "only what was lost is done again"
 
 
-def test_a_job_past_its_time_is_queued_again_and_loses_at_most_the_run_under_way(sweep: Sweep) -> None:
-    sweep.start(1, steps=20)
-    assert sweep.end() == 0, sweep.said()
-    (first,) = records.load_many(sweep.outputs)
-    steps = round(15 / (first.stages["denoise"]["seconds"] / 20))  # some 15 s a run, 12 runs: 3 minutes
-    sweep.start(12, steps=max(steps, 20), timeout_min=2)
-    assert sweep.end() == 0, sweep.said()
-    sweep.figures("time limit")
-    counted = sweep.started()
-    assert set(sweep.statuses().values()) == {"ok"}
-    restarts = sum(log.read_text().count("DUE TO JOB REQUEUE") for log in sweep.outputs.glob("slurm/*/*.err"))
+class Naps:
+    """A sweep of runs that only sleep, so that their time is known; the launcher is called in a thread."""
+
+    def __init__(self, cluster: Cluster, outputs: Path) -> None:
+        self.cluster, self.outputs, self.said = cluster, outputs, Said()
+        self._thread = threading.Thread(target=lambda: None)
+
+    def start(self, seeds: int, work: Work, **options: Any) -> None:
+        asked = {"cluster": "slurm", "tasks": 1, "gpus_per_node": 0, "cpus_per_task": 1, "mem_gb": 1}
+        left = [job for job in requests(self.outputs, seeds) if not records.is_done(run_folder(job))]
+        arguments = (left, self.said, Options(**{**asked, **options}), work)
+        self._thread = threading.Thread(target=launch, args=arguments, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        self._thread.join(LONG)
+        assert not self._thread.is_alive(), self.said.lines
+
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def statuses(self) -> list[str]:
+        found = by_seed(self.outputs)
+        return [found[seed].status for seed in sorted(found)]
+
+    def begun(self) -> Counter[str]:
+        """Run -> how often a job began it."""
+        return Counter((self.outputs / "begun.txt").read_text().split())
+
+    def until(self, begun: int) -> None:
+        """So many runs were begun, and the last of them is under way."""
+        file = self.outputs / "begun.txt"
+        self.cluster.wait(lambda: file.is_file() and len(file.read_text().split()) >= begun, "begun", LONG)
+
+    def figures(self, name: str) -> None:
+        begun = self.begun()
+        print(
+            f"\n{name}: {len(begun)} runs, {sum(begun.values())} begun; {self.statuses()}; {self.said.lines}"
+        )
+
+
+def nap(request: Request, seconds: float) -> None:
+    with (request.settings.outputs / "begun.txt").open("a") as file:
+        file.write(f"{request.spec.seed}\n")
+    time.sleep(seconds)
+    finish(request)
+
+
+def short(request: Request, progress: Progress) -> None:
+    nap(request, 4)
+
+
+def long(request: Request, progress: Progress) -> None:
+    nap(request, 20)
+
+
+@pytest.fixture
+def naps(slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Naps]:
+    monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(launcher, "POLL_SECONDS", 0.2)
+    slurm.tell("scontrol", "update", f"NodeName={NODE}", "State=RESUME", check=False)
+    yield Naps(slurm, tmp_path)
+    for job in slurm.jobs():
+        slurm.tell("scancel", job, check=False)
+    slurm.wait(lambda: not slurm.jobs(), "the jobs are gone")
+
+
+def test_a_job_past_its_time_is_queued_again_and_loses_at_most_the_run_under_way(naps: Naps) -> None:
+    naps.start(8, long, timeout_min=2)  # 160 s of work in jobs of 2 minutes
+    naps.end()
+    naps.figures("time limit")
+    assert naps.statuses() == ["ok"] * 8
+    logs = naps.outputs.glob("slurm/*/*.err")
+    restarts = sum(
+        "STEP" in line and "REQUEUE" in line for log in logs for line in log.read_text().splitlines()
+    )
     assert restarts > 0
-    assert sum(counted.values()) - len(counted) <= restarts, "each job loses one run at most"
+    assert sum(naps.begun().values()) - 8 <= restarts, "each job loses one run at most"
 
 
-def test_a_drained_node_loses_nothing_and_says_what_the_next_job_waits_for(sweep: Sweep) -> None:
-    sweep.start(4, steps=40, tasks=2, cpus_per_task=sweep.cluster.cpus)
-    sweep.until(1)
-    sweep.cluster.tell("scontrol", "update", f"NodeName={NODE}", "State=DRAIN", "Reason=test")
-    sweep.cluster.wait(lambda: sweep.cluster.state() == "drained", "the first job is over", LONG)
-    assert Counter(sweep.statuses().values()) == {"ok": 2}
-    sweep.cluster.wait(lambda: "waits: " in sweep.said(), "the reason is said", LONG)
-    sweep.cluster.tell("scontrol", "update", f"NodeName={NODE}", "State=RESUME")
-    assert sweep.end() == 0, sweep.said()
-    sweep.figures("drained")
-    assert sweep.statuses() == dict.fromkeys(range(4), "ok")
-    assert set(sweep.started().values()) == {1}
+def test_a_drained_node_loses_nothing_and_says_what_the_next_job_waits_for(naps: Naps) -> None:
+    naps.start(4, short, tasks=2, cpus_per_task=naps.cluster.cpus)
+    naps.until(1)
+    naps.cluster.tell("scontrol", "update", f"NodeName={NODE}", "State=DRAIN", "Reason=test")
+    naps.cluster.wait(lambda: naps.cluster.state() == "drained", "the first job is over", LONG)
+    assert naps.statuses() == ["ok"] * 2
+    naps.cluster.wait(lambda: any(" waits: " in line for line in naps.said.lines), "it is said", LONG)
+    naps.cluster.tell("scontrol", "update", f"NodeName={NODE}", "State=RESUME")
+    naps.end()
+    naps.figures("drained")
+    assert naps.statuses() == ["ok"] * 4
+    assert set(naps.begun().values()) == {1}
+    assert sum(" waits: " in line for line in naps.said.lines) == 1
 
 
-def test_a_node_that_goes_down_costs_the_run_under_way_which_is_done_again(sweep: Sweep) -> None:
-    sweep.start(4, steps=40)
-    sweep.until(1)
-    sweep.cluster.tell("scontrol", "update", f"NodeName={NODE}", "State=DOWN", "Reason=test")
-    time.sleep(2)
-    sweep.cluster.tell("scontrol", "update", f"NodeName={NODE}", "State=RESUME")
-    assert sweep.end() == 0, sweep.said()
-    sweep.figures("node down")
-    assert sweep.statuses() == dict.fromkeys(range(4), "ok")
-    assert sum(sweep.started().values()) <= 5
+def test_a_node_that_goes_down_costs_the_run_under_way_which_is_done_again(naps: Naps) -> None:
+    naps.start(4, short)
+    naps.until(2)
+    naps.cluster.tell("scontrol", "update", f"NodeName={NODE}", "State=DOWN", "Reason=test")
+    # This node is there after all: Slurm may find the old process on it, drain the node and hold the job.
+    while naps.alive():
+        time.sleep(1)
+        naps.cluster.tell("scontrol", "update", f"NodeName={NODE}", "State=RESUME", check=False)
+        for job in naps.cluster.jobs("PENDING"):
+            naps.cluster.tell("scontrol", "release", job, check=False)
+    naps.end()
+    naps.figures("node down")
+    assert naps.statuses() == ["ok"] * 4
+    assert sum(naps.begun().values()) == 5
+
+
+def test_one_cancel_after_the_other_loses_one_run_each(naps: Naps) -> None:
+    naps.start(6, short)
+    for begun in (2, 4):
+        naps.until(begun)
+        naps.cluster.tell("scancel", naps.cluster.jobs()[-1])
+    naps.end()
+    naps.figures("cancelled twice")
+    assert Counter(naps.statuses()) == {"ok": 4, "interrupted": 2}
+    naps.start(6, short)
+    naps.end()
+    naps.figures("cancelled twice, started again")
+    assert naps.statuses() == ["ok"] * 6
+    assert sum(naps.begun().values()) == 8

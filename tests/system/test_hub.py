@@ -43,12 +43,14 @@ def names(folder: Path) -> set[str]:
     return {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
 
 
-def test_a_checkpoint_is_fetched_once_and_whole(hub: Hub) -> None:
+def test_a_checkpoint_is_fetched_once_and_whole(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = checkpoints.locate(MODEL)
     assert names(folder) == set(hub.files) - {"vae/weights.bin"}
     for name in names(folder):
         assert (folder / name).read_bytes() == hub.files[name]
     asked = len(hub.asked)
+    assert checkpoints.locate(MODEL) == folder
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert checkpoints.locate(MODEL) == folder
     assert len(hub.asked) == asked, "what is here is not asked for"
 
