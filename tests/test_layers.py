@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # what a setting reads of its prompt, and which keys have an effect in it
     "request": {"tiles", "spec", "catalog", "machine", "nano", "text_window"},
     "choose": {"system", "spec", "catalog", "machine", "plan"},
-    "build_parts": {"spec", "catalog", "checks", "nano", "metrics", "plan"},
+    "build_parts": {"request", "spec", "catalog", "checks", "nano", "metrics", "plan"},
     "build": {
         "request",
         "build_parts",
