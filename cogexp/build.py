@@ -23,7 +23,7 @@ from cogexp.choose import (
     snap_size,
 )
 from cogexp.plan.preflight import MODES as PREFLIGHT_MODES
-from cogexp.request import effects, prompt_window
+from cogexp.request import prompt_window
 from cogexp.spec import (
     WEIGHTS,
     MetricsSpec,
@@ -95,21 +95,13 @@ def build(config: Mapping[str, Any], *, needs_first_frame: bool = True) -> Reque
         metrics=build_parts.metrics(config, variant),
         seed=top.integer("seed", 0),
     )
-    if variant.embedded:
-        from cogexp.nano.tokenizer import unknown_words_line
-
-        if unknown := unknown_words_line(spec.prompt.text):
-            resolved["prompt"] = unknown
     if automatic:
         flags, resolved["optimization"] = choose_optimization(spec, automatic, settings.device)
     elif build_parts.lean_is_open(config) and not flags.lean_vae and rules.decode_problem(spec):
         flags = replace(flags, lean_vae=True)
         resolved["optimization.lean_vae"] = f"true: diffusers cannot decode {resolution.name} whole"
-    spec = replace(spec, optimization=flags)
-    spec = effects.canonical(
-        spec, dynamic_cfg=variant.dynamic_cfg, clip_model=build_parts.automatic_clip(variant)
-    )
-    resolved |= prompt_window.cuts(spec)
+    spec = build_parts.canonical(replace(spec, optimization=flags), variant)
+    resolved |= prompt_window.notes(spec)
     rules.check_together(flags)
     if needs_first_frame:
         rules.check_here(spec, settings.device)

@@ -12,11 +12,13 @@ from typing import Any
 from cogexp import catalog
 from cogexp.checks import Section, require_file
 from cogexp.plan.settings import AXES
+from cogexp.request import effects
 from cogexp.spec import (
     FLAG_CHOICES,
     MetricsSpec,
     OptimizationSpec,
     PromptSpec,
+    RunSpec,
     SamplerSpec,
     SpecError,
     UpscalerSpec,
@@ -153,3 +155,8 @@ def automatic_clip(variant: catalog.Variant) -> str:
 
     here = variant.embedded and nano_weights.weight_file("clip").is_file()
     return nano_weights.CLIP_NAME if here else MetricsSpec().clip_model
+
+
+def canonical(spec: RunSpec, variant: catalog.Variant) -> RunSpec:
+    """The spec without what decides nothing in it: equal results have one identity."""
+    return effects.canonical(spec, dynamic_cfg=variant.dynamic_cfg, clip_model=automatic_clip(variant))

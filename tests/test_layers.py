@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rules": {"machine", "spec", "system", "tiles"},
     "plan": {"catalog", "engine", "machine", "nano", "record", "rules", "spec", "system", "tiles"},
     "choose": {"catalog", "machine", "plan", "spec", "system"},
-    "build_parts": {"catalog", "checks", "metrics", "nano", "plan", "spec"},
+    "build_parts": {"catalog", "checks", "metrics", "nano", "plan", "request", "spec"},
     "build": {
         "build_parts",
         "catalog",

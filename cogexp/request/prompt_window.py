@@ -17,6 +17,17 @@ WORD_MARK = "\u2581"  # SentencePiece's, in front of a word
 T5_TOKENS = 226  # the authors' max_sequence_length, of all public variants
 
 
+def notes(spec: RunSpec) -> dict[str, str]:
+    """What is to be said of the prompt, by key: words that the embedded model's world lacks, and `cuts`."""
+    found = {}
+    if VARIANTS[spec.model.name].embedded:
+        from cogexp.nano.tokenizer import unknown_words_line
+
+        if unknown := unknown_words_line(spec.prompt.text):
+            found["prompt"] = unknown
+    return found | cuts(spec)
+
+
 def cuts(spec: RunSpec) -> dict[str, str]:
     """'prompt.text' and 'prompt.negative', where one is not read to its end: where it is cut, in one line.
 

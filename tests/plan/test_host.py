@@ -45,6 +45,7 @@ def gib_of(spec: RunSpec, device: str = "cuda") -> float:
     return host.host_gib(spec, VARIANTS[spec.model.name], device)
 
 
+@pytest.mark.slow
 def test_pinned_weights_take_powers_of_two() -> None:
     """torch's allocator of page-locked memory rounds every tensor up: summed over the real modules."""
     import torch
