@@ -100,8 +100,7 @@ class Attempt:
         finally:
             if self.record is not None:
                 self.tracked = self.tracker.finish(self.record, self.folder)
-        assert self.record is not None
-        return isinstance(error, Exception) and self.record.status != "interrupted"
+        return isinstance(error, Exception) and self.record.status != "interrupted"  # type: ignore[union-attr]
 
     def conclude(self, error: BaseException | None) -> None:
         """Write the record: of a run that ended well, or of what ended it."""

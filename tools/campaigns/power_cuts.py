@@ -175,9 +175,6 @@ def prepare(folder: Path) -> None:
     with disk(image, folder / "try", OPTIONS):
         pass
     forks.warm()
-    import cogexp.pictures
-    import cogexp.scores
-    import cogexp.stages  # noqa: F401
 
 
 def run_campaign(arguments: Sequence[str] | None = None) -> Tally:
