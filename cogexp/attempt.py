@@ -64,7 +64,7 @@ class Attempt:
         return self
 
     def begin(self) -> None:
-        """The first thing in the block: what can fail of machine and disk fails recorded. An old record goes."""
+        """First in the block: what can fail of machine and disk fails recorded. An old record goes."""
         self.resolved |= optimization_notes(self.spec, self.device)
         self.tracker.start(
             self.spec.run_id,
