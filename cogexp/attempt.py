@@ -36,7 +36,7 @@ log = logging.getLogger("cogexp")
 
 
 class LockLost(RuntimeError):
-    """This machine slept or was cut off for so long that another one took the run over."""
+    """This machine was away for so long that another one took the run over."""
 
 
 @dataclass(kw_only=True)
@@ -69,10 +69,7 @@ class Attempt:
         return self
 
     def begin(self) -> None:
-        """The first thing inside the block: what can fail about the machine and the disk fails recorded.
-
-        The record of an earlier attempt goes before anything in the folder changes.
-        """
+        """First in the block: what can fail of machine and disk fails recorded. An old record goes."""
         self.resolved |= optimization_notes(self.spec, self.device)
         with self._tracking():
             self.tracker.start(
@@ -123,18 +120,17 @@ class Attempt:
 
     def conclude(self, error: BaseException | None) -> None:
         """Write the record: of a run that ended well, or of what ended it."""
-        with contextlib.suppress(
-            Exception
-        ):  # remarks on how flags took hold, of a process that may be broken
+        with contextlib.suppress(Exception):  # remarks only, and a GPU after a fault answers with any error
             self.resolved |= MODELS.notes(self.spec, self.device)
         if error is not None:
-            described = records.describe_error(error, self.meter.current)
-            log.error("%s failed at %s: %s", self.spec.run_id, described["stage"], described["message"])
+            why = records.describe_error(error, self.meter.current)
+            log.error("%s failed at %s: %s", self.spec.run_id, why["stage"], why["message"])
             log.debug("traceback", exc_info=(type(error), error, error.__traceback__))
-            if records.status_of(error) == "oom":
-                MODELS.free()  # the next job of a sweep starts with all the memory there is
         self.resolved |= self._unsaid()
         self.record = self._finish(error)
+        if self.record.status == "oom":
+            with contextlib.suppress(Exception):
+                MODELS.free()  # the next job of a sweep starts with all the memory there is
         self._log.close()
 
     def _unsaid(self) -> dict[str, str]:
@@ -160,6 +156,8 @@ class Attempt:
         except Exception as fault:  # noqa: BLE001
             self.meter.current = "write"
             log.error("the record of %s could not be written: %s", self.spec.run_id, fault)
+            if not isinstance(fault, OSError):  # a value that no record takes
+                self.artifacts, self.scores, self.per_frame = {}, {}, {}
             record = self._describe(error or fault)
             with contextlib.suppress(OSError):
                 records.write(record, self.folder)

@@ -11,46 +11,22 @@ used here. Standard library only.
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
 import os
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 
-try:
-    import fcntl
-except ImportError:  # Windows: the lease alone decides
-    fcntl = None  # type: ignore[assignment]
+from cogexp.storage import lock_file
+from cogexp.storage.lock_file import kernel_id
 
 LOCK_FILE = ".lock"  # in a run's folder
 LEASE_SECONDS = 30.0
 BEAT_SECONDS = 5.0  # between renewals
 POLL_SECONDS = 0.2
 SETTLE_SECONDS = 0.5  # after taking over an expired lock: another machine may have judged the same way
-_NO_KERNEL_LOCK = "none"
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Holder:
-    """Who wrote a lock file: its random token, and for the reader the host, the process and since when."""
-
-    token: str
-    kernel: str
-    device: int
-    host: str
-    pid: int
-    since: str
-
-    def __str__(self) -> str:
-        return f"process {self.pid} on {self.host} since {self.since}"
 
 
 class Lock:
@@ -115,12 +91,12 @@ class Lock:
 
     def held(self) -> bool:
         """Whether the file is still this lock's: a machine that slept for longer than the lease lost it."""
-        found = _read(self.file)
+        found = lock_file.read(self.file)
         return bool(self._token) and found is not None and found.token == self._token
 
     def holder(self) -> str:
         """Who holds the lock, in words."""
-        return str(_read(self.file) or "another process")
+        return str(lock_file.read(self.file) or "another process")
 
     def release(self) -> None:
         """Give the lock back; nothing happens when it is not held."""
@@ -146,9 +122,9 @@ class Lock:
         staged = self.file.with_name(f".{self.file.stem[:24]}.{token}.claim")
         descriptor = os.open(staged, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         try:
-            _try_flock(descriptor)
-            os.write(descriptor, _entry(token, os.fstat(descriptor).st_dev))
-            taken = _link(staged, self.file, descriptor)
+            lock_file.try_flock(descriptor)
+            os.write(descriptor, lock_file.entry(token, os.fstat(descriptor).st_dev))
+            taken = lock_file.link(staged, self.file, descriptor)
         except BaseException:
             os.close(descriptor)
             raise
@@ -173,8 +149,12 @@ class Lock:
         except FileNotFoundError:
             return False
         try:
-            free, status = _try_flock(descriptor), os.fstat(descriptor)
-            found = _parse(os.pread(descriptor, 4096, 0)) if hasattr(os, "pread") else _read(self.file)
+            free, status = lock_file.try_flock(descriptor), os.fstat(descriptor)
+            found = (
+                lock_file.parse(os.pread(descriptor, 4096, 0))
+                if hasattr(os, "pread")
+                else lock_file.read(self.file)
+            )
             if free is False:
                 self._observed = None
                 return None
@@ -205,79 +185,7 @@ def _renew(file: Path, token: str, stop: threading.Event) -> None:
     """Until `stop`: the file's time, while it is ours. A disk that is away for a moment costs nothing."""
     while not stop.wait(BEAT_SECONDS):
         with contextlib.suppress(OSError):
-            found = _read(file)
+            found = lock_file.read(file)
             if found is not None and found.token != token:
                 return
             os.utime(file)
-
-
-def _link(staged: Path, file: Path, descriptor: int) -> bool:
-    """Give `staged` the name `file` unless that is there: one step on every file system that has links."""
-    try:
-        os.link(staged, file)
-    except FileExistsError:
-        # On NFS a lost answer is asked for again, and the second one finds the first one's link.
-        return os.fstat(descriptor).st_nlink == 2
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        return _exclusive_copy(staged, file)
-    return True
-
-
-def _exclusive_copy(staged: Path, file: Path) -> bool:
-    """For file systems without hard links (FAT, some network shares): the lease alone protects the file."""
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    except FileExistsError:
-        return False
-    try:
-        plain = json.loads(staged.read_bytes())
-        os.write(descriptor, json.dumps({**plain, "kernel": _NO_KERNEL_LOCK}).encode())
-    finally:
-        os.close(descriptor)
-    return True
-
-
-def _try_flock(descriptor: int) -> bool | None:
-    """Take the kernel's lock: True, False when another one has it, None where there is no such thing."""
-    if fcntl is None:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
-
-
-def _entry(token: str, device: int) -> bytes:
-    since = time.strftime("%Y-%m-%d %H:%M:%S %z")
-    plain = {"token": token, "kernel": kernel_id(), "device": device, "host": socket.gethostname()}
-    return json.dumps({**plain, "pid": os.getpid(), "since": since}).encode()
-
-
-def _read(file: Path) -> Holder | None:
-    try:
-        with file.open("rb") as opened:
-            return _parse(opened.read(4096))
-    except OSError:
-        return None
-
-
-def _parse(content: bytes) -> Holder | None:
-    """None for what no lock wrote, such as the empty file that a power cut leaves."""
-    try:
-        plain = json.loads(content)
-        return Holder(**{name: plain[name] for name in Holder.__dataclass_fields__})
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-@lru_cache(maxsize=1)
-def kernel_id() -> str:
-    """One for each start of a kernel: its containers have it in common, and no other machine has it."""
-    with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return secrets.token_hex(16)  # unknown: only the lease decides then

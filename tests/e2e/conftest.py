@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,17 +11,17 @@ import pytest
 from cogexp import record as records
 from cogexp.__main__ import main
 from cogexp.record import Record
+from cogexp.system import interrupts
 
 SMALL = ["model=nano", "device=cpu", "resolution=64x64", "sampler.steps=2", "metrics=fast", "tracking=off"]
 
 
 @pytest.fixture(autouse=True)
 def _clean_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The command line installs a Ctrl-C handler and sets argv: neither may leak into other tests."""
+    """The command line installs handlers of signals and sets argv: neither may leak into other tests."""
     monkeypatch.setattr(sys, "argv", ["cogexp"])
-    handler = signal.getsignal(signal.SIGINT)
-    yield
-    signal.signal(signal.SIGINT, handler)
+    with interrupts.preserved():
+        yield
     from cogexp.engine.models import MODELS
 
     MODELS.free()

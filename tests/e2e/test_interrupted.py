@@ -14,15 +14,8 @@ from cogexp import record as records
 from cogexp import stages
 from cogexp.engine import generate
 from cogexp.storage.lock import LOCK_FILE
-from cogexp.system import interrupts
 from cogexp.video import probe
 from tests.e2e.conftest import Bench
-
-
-@pytest.fixture(autouse=True)
-def _handlers() -> Any:
-    with interrupts.preserved():
-        yield
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cogexp.storage import lock as locks
+from cogexp.storage import lock_file
 from cogexp.storage.lock import LEASE_SECONDS, Lock
 
 FORK = multiprocessing.get_context("fork")
@@ -127,7 +128,7 @@ def test_without_hard_links_and_kernel_locks_the_lease_alone_protects_it(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", no_links)
-    monkeypatch.setattr(locks, "fcntl", None)
+    monkeypatch.setattr(lock_file, "fcntl", None)
     clock = Clock()
     first, second = (Lock(tmp_path / ".lock", clock=clock, sleep=clock.sleep) for _ in range(2))
     assert first.try_acquire()

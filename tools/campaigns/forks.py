@@ -1,6 +1,6 @@
 """Tiny runs in children forked from a warmed process, and what must be true of the folders they leave.
 
-A fresh interpreter needs six seconds to load torch; a fork has it, and the model, at once.
+A fresh interpreter needs six seconds to load torch; a fork has it at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import psutil
@@ -23,22 +25,34 @@ from tools.campaigns.harness import TRACEBACK, Tally
 WORDS = (
     "model=nano", "device=cpu", "resolution=64x64", "sampler.steps=1", "metrics=none", "tracking=off"
 )  # fmt: skip
+MODULES = (
+    "cogexp.engine.generate",
+    "cogexp.pictures",
+    "cogexp.scores",
+    "cogexp.stages",
+    "diffusers",
+    "transformers",
+)
 NEW_PID_NAMESPACE = 0x20000000  # CLONE_NEWPID, <sched.h>
 HANG_SECONDS = 300.0
 
 
 def warm() -> None:
-    """Load what a run needs, with one thread: a fork of a process whose libraries have threads may hang."""
-    os.environ.update(HF_HUB_OFFLINE="1", WANDB_MODE="disabled", OMP_NUM_THREADS="1")
+    """Load what a run needs, and compute nothing: a fork beside libraries with threads may hang."""
+    os.environ.update(HF_HUB_OFFLINE="1", WANDB_MODE="disabled")
     from cogexp.machine import before_torch
 
     before_torch()
-    import cv2
-    import torch
+    for name in MODULES:
+        import_module(name)
 
-    torch.set_num_threads(1)
-    torch.set_num_interop_threads(1)
-    cv2.setNumThreads(1)
+
+def undisturbed(words: Sequence[str], outputs: Path, log: Path) -> float:
+    """Make the runs of WORDS in a child; its seconds. Raises SystemExit when it fails."""
+    begun = time.monotonic()
+    if wait(fork(partial(command, words, outputs), log)) != 0:
+        raise SystemExit(f"the undisturbed run failed: {log.read_text()[-3000:]}")
+    return time.monotonic() - begun
 
 
 def command(words: Sequence[str], outputs: Path) -> int:

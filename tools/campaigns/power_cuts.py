@@ -30,6 +30,8 @@ from tools.campaigns.harness import Tally, main
 IMAGE_MB = 24
 OPTIONS = "loop,noauto_da_alloc,commit=1"
 MOST_COPIES = 500
+MOST_RUNS = 5  # made before the cut
+MADE = "one more run is made"
 UNSAFE = "COGEXP_CAMPAIGN_UNSAFE"  # set: nothing is flushed, so that the campaign must find faults
 
 
@@ -86,7 +88,8 @@ def attempt(tally: Tally, chance: random.Random, folder: Path, index: int) -> No
     call("mkfs.ext4", "-q", "-F", image)
     with disk(image, work / "disk", OPTIONS) as mounted:
         child = forks.fork(partial(_runs, mounted / "outputs"), work / "log.txt")
-        time.sleep(0.2 + chance.random() * 3.0)
+        _wait_for(work / "log.txt", chance.randrange(MOST_RUNS))
+        time.sleep(chance.random() * 0.5)
         taken = take(image, copy)
         os.kill(child, signal.SIGKILL)
         code = forks.wait(child)
@@ -98,6 +101,15 @@ def attempt(tally: Tally, chance: random.Random, folder: Path, index: int) -> No
         with disk(copy, work / "after", "loop") as after:
             _check(tally, title, after / "outputs")
     shutil.rmtree(work)
+
+
+def _wait_for(log: Path, runs: int) -> None:
+    """Until so many runs were made, at most a minute each."""
+    deadline = time.monotonic() + 60.0 * (runs + 1)
+    while time.monotonic() < deadline:
+        if log.is_file() and log.read_bytes().count(MADE.encode()) >= runs:
+            return
+        time.sleep(0.01)
 
 
 def _check(tally: Tally, title: str, outputs: Path) -> None:
@@ -144,6 +156,7 @@ def _runs(outputs: Path) -> int:
         manifest.write(outputs, manifest.Manifest(study="cuts", runs=(request.spec.run_id,)))
         if run(request.spec, outputs, device="cpu", store_gb=0).status != "ok":
             return 1
+        print(MADE, flush=True)
         if seed % 3 == 2:  # a forced repeat: the old record must not stand beside the new clip
             run(request.spec, outputs, device="cpu", store_gb=0, force=True)
         if seed >= 20:
@@ -175,9 +188,6 @@ def prepare(folder: Path) -> None:
     with disk(image, folder / "try", OPTIONS):
         pass
     forks.warm()
-    import cogexp.pictures
-    import cogexp.scores
-    import cogexp.stages  # noqa: F401
 
 
 def run_campaign(arguments: Sequence[str] | None = None) -> Tally:
