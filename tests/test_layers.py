@@ -123,7 +123,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tracking",
         "video",
     },
-    "__main__": {"cli", "machine", "spec"},
+    "__main__": {"cli", "machine", "spec", "terminal"},
     "__init__": {"build", "run", "spec", "record"},
 }
 
