@@ -141,7 +141,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "video",
         "whole",
     },
-    "__main__": {"cli", "machine", "spec", "system"},
+    "__main__": {"cli", "machine", "spec", "system", "terminal"},
     "__init__": {"build", "record", "run", "spec"},
     "media": set(),
     "text_window": set(),

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,7 +37,12 @@ def work(request: Request, progress: Progress) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_home_and_memory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray keeps a token in the home, and kills workers where a machine's memory is used up, by whomever."""
+    """Ray keeps a token in the home, and kills workers where a machine's memory is used up, by whomever.
+
+    And it gives itself 30 s to start, by a clock that is slow here: a busy machine takes longer.
+    """
+    slow = SimpleNamespace(**{**vars(time), "monotonic": lambda: time.monotonic() / 20})
+    monkeypatch.setattr("ray._private.node.time", slow, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "0")
 

@@ -1,6 +1,6 @@
 """Whole studies with clips, pictures and curves for tests of pages: as large as wanted, made in seconds.
 
-Clips are shared (hard links): 500 runs cost the encoding of one clip a setting.
+Clips are shared (hard links, where there are such): 500 runs cost the encoding of one clip a setting.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -144,4 +145,7 @@ def _with_clips(
 
 def _link(original: Path, file: Path) -> None:
     file.unlink(missing_ok=True)
-    os.link(original, file)
+    try:
+        os.link(original, file)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(original, file)
