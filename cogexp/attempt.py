@@ -111,9 +111,8 @@ class Attempt:
     def _unsaid(self) -> dict[str, str]:
         """What a person could not read while the run went on: it is in the record at least."""
         found = {"log.txt": self._log.problem} if self._log.problem else {}
-        if lines := streams.unwritten() - self._unwritten:
-            found["stderr"] = f"{lines} lines could not be written"
-        return found
+        lines = streams.unwritten() - self._unwritten
+        return found | ({"stderr": f"{lines} lines could not be written"} if lines else {})
 
     def _finish(self, error: BaseException | None) -> Record:
         """The record, written. A disk that takes no record makes the run a failed one."""
@@ -217,8 +216,7 @@ class _RunLog:
         return self._closed or (f"{missing} lines could not be written" if missing else "")
 
     def open(self) -> None:
-        """A log that cannot be written costs itself alone."""
-        try:
+        try:  # a log that cannot be written costs itself alone
             handler = _CountingHandler(self._path, mode="w", encoding="utf-8")
         except OSError as error:
             self._closed = f"it could not be opened: {error.strerror or error}"
