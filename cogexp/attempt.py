@@ -136,9 +136,8 @@ class Attempt:
     def _unsaid(self) -> dict[str, str]:
         """What a person could not read while the run went on: it is in the record at least."""
         found = {"log.txt": self._log.problem} if self._log.problem else {}
-        if lines := streams.unwritten() - self._unwritten:
-            found["stderr"] = f"{lines} lines could not be written"
-        return found
+        lines = streams.unwritten() - self._unwritten
+        return found | ({"stderr": f"{lines} lines could not be written"} if lines else {})
 
     def _finish(self, error: BaseException | None) -> Record:
         """The record, written after the files that it lists. A disk that does not take them fails the run."""

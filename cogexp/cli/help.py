@@ -252,7 +252,8 @@ usage: python -m cogexp report [DIR] [--out FILE] [--embed] [--grid ROWS COLUMNS
 
 One HTML file that opens from disk: the decision, tables to sort and filter, videos side by side in step
 (click to enlarge, with a slider between two), Pareto and per-frame plots, costs, what the detectors found,
-and the command that repeats each run. Default FILE: DIR/reports/report.html. Takes the words of pick.
+and the command that repeats each run. Default FILE: DIR/reports/report.html; a FILE that is
+there must be an earlier report. Takes the words of pick.
 
 --embed  the clips inside the file, to send it away; without it a small picture of each run is inside, and
          the page links to the clips where they lie, relative to FILE
