@@ -91,7 +91,7 @@ def incomplete(folder: Path) -> str | None:
         shards = sorted((folder / part).glob("*.safetensors"))
         for index in (folder / part).glob("*.safetensors.index.json"):
             try:
-                names = set(read_json(index)["weight_map"].values())
+                names = set(map(str, read_json(index)["weight_map"].values()))
             except (OSError, ForeignDataError, KeyError, TypeError, AttributeError):
                 return f"{part}/{index.name} is not an index of shards"
             if lacking := sorted(names - {shard.name for shard in shards}):
@@ -99,13 +99,19 @@ def incomplete(folder: Path) -> str | None:
         if not shards:
             return f"{part} has no .safetensors file"
         for shard in shards:
-            if problem := _broken(shard):
+            try:
+                problem = _broken(shard)
+            except OSError as error:
+                problem = f"cannot be read ({error.strerror or error})"
+            if problem:
                 return f"{part}/{shard.name} {problem}"
     return None
 
 
 def _broken(shard: Path) -> str | None:
     """A shard whose size disagrees with its own header was cut off."""
+    if not shard.is_file():
+        return "is not a file"
     size = shard.stat().st_size
     with shard.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
