@@ -135,3 +135,20 @@ def test_fontconfig_is_asked_for_the_language(tmp_path: Path, monkeypatch: pytes
         assert [sheet._system_font(language) for language in ("ru", "ja")] == [file, None]
     finally:
         sheet._system_font.cache_clear()
+
+
+@pytest.mark.parametrize("letter", ["x", "늑", "🐺", "\u0301", "\u200b", "i "])
+def test_a_megabyte_of_text_is_cut_to_a_page(tmp_path: Path, letter: str) -> None:
+    page = draw(tmp_path / "sheet.png", noise(1, 64, 64), title=letter * (1_000_000 // len(letter)))
+    assert page.shape[0] < 2500
+
+
+def test_a_cut_text_ends_with_dots_and_fits() -> None:
+    face = font_for("", 36)
+    for text in ("wolves " * 9000, "x" * 90_000):
+        lines = wrap(text, face, 1000, 5)
+        assert len(lines) == 5
+        assert lines[-1].endswith("…")
+        assert all(face.getlength(line) <= 1000 for line in lines)
+    assert wrap("W", face, 3) == ["W"], "a letter that is wider than the page stands alone"
+    assert wrap("two wolves", face, 1000, 1) == ["two wolves"]

@@ -50,6 +50,7 @@ HYDRA_ERRORS = (
     AttributeError, AssertionError, RecursionError, OSError,
 )  # fmt: skip
 MOST_JOBS = 100_000
+LONGEST_WORD, MOST_NESTED = 100_000, 12
 LAUNCHERS = ("basic", "overlap", "workers", "ray", "submitit")
 
 
@@ -176,6 +177,11 @@ def launcher_of(words: Words) -> dict[str, Any]:
 
 def parse_override(word: str) -> Override:
     """One word in Hydra's grammar; SpecError when it is none."""
+    if len(word) > LONGEST_WORD or _nesting(word) > MOST_NESTED:
+        raise SpecError(
+            f"{shortened(word.partition('=')[0], 80)} must have at most {LONGEST_WORD:,} characters and "
+            f"{MOST_NESTED} brackets in one another, got {shortened(word)!r}; quote a text"
+        )
     try:
         return OverridesParser.create().parse_override(word)
     except HYDRA_ERRORS:
@@ -184,6 +190,23 @@ def parse_override(word: str) -> Override:
             f"{key} must be written key=value in Hydra's grammar, got {shortened(word)!r}; "
             f"quote special characters, for example: \"{key}='...'\""
         ) from None
+
+
+def _nesting(word: str) -> int:
+    """How deep brackets stand in one another outside of quotes: Hydra and OmegaConf recurse into them."""
+    depth = deepest = 0
+    quote = ""
+    for letter in word:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter in "[{(":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif letter in "]})":
+            depth -= 1
+    return deepest
 
 
 def check_group(override: Override) -> None:

@@ -96,7 +96,7 @@ def incomplete(folder: Path) -> str | None:
         shards = sorted((folder / part).glob("*.safetensors"))
         for index in (folder / part).glob("*.safetensors.index.json"):
             try:
-                names = set(read_json(index)["weight_map"].values())
+                names = set(map(str, read_json(index)["weight_map"].values()))
             except (OSError, ForeignDataError, KeyError, TypeError, AttributeError):
                 return f"{part}/{index.name} is not an index of shards"
             if lacking := sorted(names - {shard.name for shard in shards}):
@@ -104,6 +104,10 @@ def incomplete(folder: Path) -> str | None:
         if not shards:
             return f"{part} has no .safetensors file"
         for shard in shards:
-            if problem := hub.damage(shard):
+            try:
+                problem = hub.damage(shard)
+            except OSError as error:
+                problem = f"cannot be read ({error.strerror or error})"
+            if problem:
                 return f"{part}/{shard.name} {problem}"
     return None

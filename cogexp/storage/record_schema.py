@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cogexp.storage.run_files import MAX_NAME_BYTES, path_problem
+from cogexp.system.text import visible
 
 # The problem of a value, as 'DOTTED KEY RULE'; None when there is none.
 Check = Callable[[str, Any], "str | None"]
@@ -103,7 +104,7 @@ def _mapping(check: Check) -> Check:
         for name, item in value.items():
             if not isinstance(name, str) or len(name) > MAX_KEY:
                 return f"{key} must have short texts as keys"
-            if found := check(f"{key}.{name[:60]}".lstrip("."), item):
+            if found := check(f"{key}.{visible(name[:60])}".lstrip("."), item):
                 return found
         return None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from cogexp.system.network import Cause, NetworkError, explained
 ANSWER_SECONDS = 5.0
 UNFINISHED = ".unfinished"
 BLOCK = 2**22
+MOST_HEADER_BYTES = 100_000_000  # the limit of the safetensors format
 
 
 def snapshot(repo: str, revision: str | None, patterns: Sequence[str], *, remedy: str) -> Path:
@@ -64,17 +66,18 @@ def has_digest(file: Path, digest: str) -> bool:
 
 def damage(file: Path) -> str | None:
     """What is wrong with a .safetensors file, by its header and size; None for a whole one."""
+    if not file.is_file():
+        return "is not a file"
     size = file.stat().st_size
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        if length > size:
+        if length > min(size, MOST_HEADER_BYTES):
             return "is not a safetensors file"
         try:
             header = json.loads(stream.read(length))
-            end = max(
-                (item["data_offsets"][1] for key, item in header.items() if key != "__metadata__"), default=0
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+            end = max((operator.index(one) for one in ends), default=0)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
             return "is not a safetensors file"
     return None if 8 + length + end == size else "is cut off"
 

@@ -20,7 +20,7 @@ from tools.campaigns.harness import TRACEBACK, Outcome
 
 CANARY = "canary-5f0c2e71d9"  # the value of a secret: it may stand nowhere
 SECRET = "CAMPAIGN_PASSWORD"
-HANG_SECONDS = 30.0
+HANG_SECONDS, HANG_CPU_SECONDS = 300.0, 30.0  # a loaded machine is slow, not hung
 
 
 class Hang(BaseException):
@@ -50,9 +50,13 @@ def call(work: Callable[[Sequence[str]], int], words: Sequence[str]) -> Outcome:
     """`work(words)` with its output caught; an exception that leaves it is a traceback, an alarm a hang."""
     out, err = io.StringIO(), io.StringIO()
     begun, code = time.monotonic(), None
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGALRM)}
+    handlers = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGALRM, signal.SIGVTALRM)
+    }
     signal.signal(signal.SIGALRM, _ring)
+    signal.signal(signal.SIGVTALRM, _ring)
     signal.setitimer(signal.ITIMER_REAL, HANG_SECONDS)
+    signal.setitimer(signal.ITIMER_VIRTUAL, HANG_CPU_SECONDS)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = work(words)
@@ -65,6 +69,7 @@ def call(work: Callable[[Sequence[str]], int], words: Sequence[str]) -> Outcome:
         err.write(traceback.format_exc())
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         for number, handler in handlers.items():
             signal.signal(number, handler)
         logging.getLogger("cogexp").handlers = []
