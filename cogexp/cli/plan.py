@@ -14,7 +14,6 @@ from cogexp.launch.logs import show_log_lines
 from cogexp.plan import Plan, plan
 from cogexp.plan.cards import find
 from cogexp.spec import SpecError
-from cogexp.system import requirements
 from cogexp.system.host_memory import host_memory
 
 SHOWN = 8  # settings that fit, at most
@@ -26,9 +25,6 @@ def command(argv: list[str]) -> int:
     words = compose.parse_words(rest)
     if words.multirun:
         raise SpecError("plan takes one setting, got -m (a sweep); for example: plan resolution=512x288")
-    exact = own.get("exact") == "true"
-    if exact and (problem := requirements.problem("exact=true")):
-        raise SpecError(problem)
     if not any(word.partition("=")[0] == "device" for word in rest):
         words.overrides.append("device=cuda")  # the costs on a GPU, wherever this is asked
     (request,) = requests_of(words, needs_first_frame=False)
@@ -40,7 +36,7 @@ def command(argv: list[str]) -> int:
         card,
         device=request.settings.device,
         outputs=request.settings.outputs,
-        exact=exact,
+        exact=own.get("exact") == "true",
         main_memory=host_memory() if _is_for_this_machine(own, on_gpu) else None,
     )
     if "--json" in own:

@@ -12,7 +12,8 @@ from cogexp.plan.cards import Card
 from cogexp.plan.memory import StageMemory
 from cogexp.plan.settings import Suggestion, suggestions
 from cogexp.rules import decode_problem
-from cogexp.spec import RunSpec
+from cogexp.spec import RunSpec, SpecError
+from cogexp.system import requirements
 from cogexp.system.host_memory import HostMemory
 
 
@@ -140,8 +141,10 @@ def plan(
     run it, to compare with.
 
     Raises:
-        SpecError: `gpu` is nothing known.
+        SpecError: `gpu` is nothing known; `exact` with a torch that cannot trace.
     """
+    if exact and (problem := requirements.problem("exact=true")):
+        raise SpecError(problem)
     variant, size = VARIANTS[spec.model.name], spec.resolution
     card = cards.find(gpu) if isinstance(gpu, str) else gpu
     stages = memory.stages(spec, variant)

@@ -15,6 +15,7 @@ from cogexp.engine.models import MODELS
 from cogexp.engine.probe import OptimizationError, hooked, stored_bytes, took_hold
 from cogexp.spec import FLAG_CHOICES
 from tests.engine.flags import STEPS, Made, spec_with
+from tests.needs import step_cache
 
 QUANTIZATIONS = [how for how in FLAG_CHOICES["quantize"] if how not in ("none", "fp8")]
 LIBRARY = {"quanto-int8": "optimum.quanto", "bnb-int8": "bitsandbytes", "bnb-nf4": "bitsandbytes"}
@@ -277,7 +278,13 @@ def test_weights_that_come_and_leave_are_not_copied_back() -> None:
 @pytest.mark.parametrize("split", [False, True], ids=["together", "split"])
 @pytest.mark.parametrize(
     ("cache", "skipped"),
-    [("pab", 24), ("fastercache", 16), ("firstblock", None), ("taylorseer", 32), ("magcache", 24)],
+    [
+        step_cache("pab", 24),
+        step_cache("fastercache", 16),
+        step_cache("firstblock", None),
+        step_cache("taylorseer", 32),
+        step_cache("magcache", 24),
+    ],
 )
 def test_step_caches_skip_and_say_how_much(
     cache: str, skipped: int | None, split: bool, exact: Made, monkeypatch: pytest.MonkeyPatch

@@ -16,6 +16,7 @@ from cogexp.engine.decode import InvalidFrames, decode_stream, frame_groups
 from cogexp.engine.models import MODELS
 from cogexp.nano import weights
 from cogexp.spec import OptimizationSpec, RunSpec
+from tests.needs import step_cache
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +124,9 @@ def test_the_callers_random_state_is_left_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("cache", ["pab", "fastercache", "firstblock", "taylorseer"])
+@pytest.mark.parametrize(
+    "cache", [step_cache(name) for name in ("pab", "fastercache", "firstblock", "taylorseer")]
+)
 def test_step_caches_take_hold_and_leave_no_trace(cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Eight steps are far apart: at the library's threshold First Block Cache would rightly skip none.
     monkeypatch.setattr(caches, "FIRST_BLOCK_THRESHOLD", 0.5)

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers.hooks import MagCacheConfig
 
 from cogexp import run
 from cogexp.engine import generate, magcache
 from cogexp.engine.models import MODELS
 from cogexp.spec import RunSpec
 from tests.engine.flags import STEPS, spec_with
+from tests.needs import needs
 
 
 @pytest.fixture(autouse=True)
@@ -84,8 +84,11 @@ def test_without_guidance_there_is_one_pass_of_batch_one() -> None:
     assert seen == [1, 1, 1]
 
 
+@needs("optimization.cache=magcache")
 def test_the_ratios_are_those_of_diffusers_own_calibration(capsys: pytest.CaptureFixture[str]) -> None:
     """It prints them; ours are recorded by hooks of our own."""
+    from diffusers.hooks import MagCacheConfig
+
     spec = spec_with()
     embeddings = generate.encode(spec, "cpu")
     ours = generate.calibrate(spec, embeddings, "cpu", lambda done, total: None)
@@ -97,6 +100,7 @@ def test_the_ratios_are_those_of_diffusers_own_calibration(capsys: pytest.Captur
     torch.testing.assert_close(torch.tensor(ours), torch.tensor(json.loads(printed)), rtol=1e-5, atol=1e-5)
 
 
+@needs("optimization.cache=magcache")
 def test_magcache_is_calibrated_once_and_kept(tmp_path: Path, encoded: list[str]) -> None:
     def job(seed: int, **sampler: Any) -> RunSpec:
         return short(

@@ -9,7 +9,10 @@ import torch
 
 from cogexp.catalog import VARIANTS
 from cogexp.plan import exact, memory, plan
+from tests.needs import needs
 from tests.plan.test_published import spec_of
+
+pytestmark = needs("exact=true")
 
 TOLERANCE = 0.03
 FIVE = VARIANTS["cogvideox-5b"]
