@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # exact.py traces what runs: it alone imports the engine and the embedded model, when it is called
     "plan": {"spec", "catalog", "machine", "record", "engine", "nano", "rules", "tiles"},
     "choose": {"spec", "catalog", "machine", "plan"},
-    "build_parts": {"spec", "catalog", "checks", "nano", "metrics", "plan"},
+    "build_parts": {"spec", "catalog", "checks", "media", "nano", "metrics", "plan"},
     "build": {"build_parts", "spec", "catalog", "machine", "rules", "checks", "choose", "nano", "plan"},
     "provenance": set(),
     "record": {"provenance", "spec"},

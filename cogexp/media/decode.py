@@ -138,6 +138,9 @@ class _DamagedError(Exception):
 
 def _decoded(path: Path, losses: Losses, *, threads: int) -> Iterator[np.ndarray]:
     shape: tuple[int, ...] = ()
+    # A frame that was asked for its side data is part of a cycle and lives until the next garbage collection:
+    # only the first one is asked, and those whose rotation changes.
+    rotation, orientation = None, UPRIGHT
     count = packets = 0
     with opened(path) as (container, stream):
         pyav.bounded(stream, threads)
@@ -154,7 +157,8 @@ def _decoded(path: Path, losses: Losses, *, threads: int) -> Iterator[np.ndarray
                     break
                 continue
             for frame in decoded:
-                orientation = orientation_of(pyav.display_matrix(frame))
+                if frame.rotation != rotation:
+                    rotation, orientation = frame.rotation, orientation_of(pyav.display_matrix(frame))
                 losses.oblique |= not orientation.exact
                 losses.shown_damaged += bool(frame.is_corrupt)
                 picture = _rgb(frame, orientation)
