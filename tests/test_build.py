@@ -267,3 +267,19 @@ def test_random_weights_of_the_embedded_model_say_so(monkeypatch: pytest.MonkeyP
         SpecError, match=r"model.weights must be one of pretrained, random, got 'undertrained'"
     ):
         build(config(model={"name": "cogvideox-2b", "weights": "undertrained"}))
+
+
+@pytest.mark.parametrize(
+    ("value", "fps"), [(24, 24), (24.0, 24), (23.976, 23.976), ("30000/1001", 30000 / 1001), ("48/2", 24)]
+)
+def test_rates_are_numbers_or_ratios(value: object, fps: float) -> None:
+    spec = build(config(resolution={"fps": value})).spec
+    assert spec.resolution.fps == fps
+    assert isinstance(spec.resolution.fps, type(fps))
+    assert RunSpec.from_dict(spec.to_dict()) == spec
+
+
+@pytest.mark.parametrize("value", ["fast", "30/0", "-1/2", True, 0.5, 1000, float("nan"), float("inf"), None])
+def test_what_is_no_rate_is_refused(value: object) -> None:
+    with pytest.raises(SpecError, match=r"resolution\.fps must be .*nearest"):
+        build(config(resolution={"fps": value}))
