@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # fourth
     "tracking": {"provenance", "record", "whole"},
     # order.py and forecast.py say what a study will compute and how long that takes
-    "study": {"record", "sheet", "spec", "store", "plan", "catalog", "machine", "video", "whole"},
+    "study": {"media", "record", "sheet", "spec", "store", "plan", "catalog", "machine", "video", "whole"},
     "attempt": {"provenance", "record", "spec", "engine", "tracking"},
     "stages": {
         "attempt",
