@@ -232,7 +232,7 @@ def _resolution(
     width = section.integer_or_auto("width", variant.native[0])
     height = section.integer_or_auto("height", variant.native[1])
     frames = section.integer_or_auto("frames", variant.native_frames)
-    fps = section.integer_or_auto("fps", variant.native_fps)
+    fps = section.rate_or_auto("fps", variant.native_fps)
     if not strict:
         width, height = snap_size(variant, width, height, resolved)
         frames = snap_frames(variant, frames, resolved)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from cogexp import catalog
@@ -118,6 +119,11 @@ def prompt(config: Mapping[str, Any], variant: catalog.Variant, needs_first_fram
             f"nearest: model=cogvideox-5b-i2v"
         )
     file = require_file("prompt.image", image, IMAGE_SUFFIXES) if image else None
+    if file:
+        from cogexp.media.picture import picture_fault
+
+        if fault := picture_fault(Path(file.path)):
+            raise SpecError(f"prompt.image must be a picture that can be read, got {image!r}: {fault}")
     return PromptSpec(
         name=section.text("name", "custom"),
         text=section.text("text"),

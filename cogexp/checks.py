@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -93,6 +94,21 @@ class Section:
         """A whole number; auto gives `default`."""
         value = self._section.get(key, "auto")
         return default if value == "auto" else _whole(self, key, value, "a whole number or auto", "auto")
+
+    def rate_or_auto(self, key: str, default: float) -> float:
+        """A rate as a number or a ratio (24, 23.976, 30000/1001), whole ones as int; auto gives `default`."""
+        value = self._section.get(key, "auto")
+        if value == "auto":
+            return default
+        wrong = self._wrong(key, "a number, a ratio or auto", value, f"nearest: {default:g}, or 30000/1001")
+        if isinstance(value, str):
+            found = re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", value)
+            if not found or not int(found[2]):
+                raise wrong
+            value = int(found[1]) / int(found[2])
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise wrong
+        return int(value) if math.isfinite(value) and value == int(value) else value
 
     def number(self, key: str, default: float) -> float:
         """A finite number."""

@@ -22,7 +22,7 @@ def draw(attempt: Attempt, clips: Clips, detected: Artifacts | None) -> None:
     facts = (
         spec.model.name + {"pretrained": ""}.get(spec.model.weights, f", {spec.model.weights} weights"),
         size.name,
-        f"{size.frames} frames at {size.fps} fps",
+        f"{size.frames} frames at {size.fps:g} fps",
         f"{sampler.scheduler}, {sampler.steps} steps, guidance {sampler.guidance:g}",
         "native only" if spec.upscaler.name == "none" else f"{spec.upscaler.name} x{spec.upscaler.scale}",
         f"seed {spec.seed}",

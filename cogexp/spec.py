@@ -108,7 +108,7 @@ class ResolutionSpec:
     width: int
     height: int
     frames: int
-    fps: int
+    fps: float  # whole rates are ints: they are part of the run id
 
     def __post_init__(self) -> None:
         for key, value in (("width", self.width), ("height", self.height)):

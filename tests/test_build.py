@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from cogexp import catalog, choose, machine
 from cogexp.attempt import config_of
@@ -63,7 +66,7 @@ def test_sizes_that_each_variant_accepts(name: str, width: int, height: int, leg
 
 def test_image_to_video_takes_its_native_size_only_and_an_image(tmp_path: Path) -> None:
     image = tmp_path / "first.png"
-    image.write_bytes(b"not read yet")
+    Image.new("RGB", (6, 4)).save(image)
     prompt = {"text": "a wolf", "image": str(image)}
     spec = build(config(model={"name": "cogvideox-5b-i2v"}, prompt=prompt)).spec
     assert spec.resolution.name == "720x480"
@@ -75,16 +78,38 @@ def test_image_to_video_takes_its_native_size_only_and_an_image(tmp_path: Path) 
         )
 
 
+def test_a_picture_that_cannot_be_read_is_refused_before_any_model_is_loaded(tmp_path: Path) -> None:
+    image = tmp_path / "first.png"
+    for content, reason in (
+        (b"not a picture", "it is no PNG, JPEG, WebP or BMP picture"),
+        (png_of(60_000), "above 67108864 pixels|more than 67108864 pixels"),
+        (png_of(64), "it is damaged or cut off"),
+    ):
+        image.write_bytes(content)
+        with pytest.raises(SpecError, match=f"prompt.image must be a picture that can be read, .*{reason}"):
+            build(config(model={"name": "cogvideox-5b-i2v"}, prompt={"text": "a wolf", "image": str(image)}))
+
+
+def png_of(side: int) -> bytes:
+    """The beginning of a PNG whose header claims a square picture."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(bytes(99))
+    chunks = b"".join(
+        struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, data)
+    )
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
 def test_a_users_file_counts_by_content_not_by_place(tmp_path: Path) -> None:
-    def run_id(name: str, content: bytes) -> str:
+    def run_id(name: str, colour: str) -> str:
         file = tmp_path / name
-        file.write_bytes(content)
+        Image.new("RGB", (6, 4), colour).save(file)
         return build(
             config(model={"name": "cogvideox-5b-i2v"}, prompt={"text": "a wolf", "image": str(file)})
         ).spec.run_id
 
-    assert run_id("a.png", b"one") == run_id("b.png", b"one")
-    assert run_id("a.png", b"one") != run_id("c.png", b"two")
+    assert run_id("a.png", "red") == run_id("b.png", "red")
+    assert run_id("a.png", "red") != run_id("c.png", "blue")
 
 
 def test_strict_false_snaps_and_says_so() -> None:
@@ -242,3 +267,19 @@ def test_random_weights_of_the_embedded_model_say_so(monkeypatch: pytest.MonkeyP
         SpecError, match=r"model.weights must be one of pretrained, random, got 'undertrained'"
     ):
         build(config(model={"name": "cogvideox-2b", "weights": "undertrained"}))
+
+
+@pytest.mark.parametrize(
+    ("value", "fps"), [(24, 24), (24.0, 24), (23.976, 23.976), ("30000/1001", 30000 / 1001), ("48/2", 24)]
+)
+def test_rates_are_numbers_or_ratios(value: object, fps: float) -> None:
+    spec = build(config(resolution={"fps": value})).spec
+    assert spec.resolution.fps == fps
+    assert isinstance(spec.resolution.fps, type(fps))
+    assert RunSpec.from_dict(spec.to_dict()) == spec
+
+
+@pytest.mark.parametrize("value", ["fast", "30/0", "-1/2", True, 0.5, 1000, float("nan"), float("inf"), None])
+def test_what_is_no_rate_is_refused(value: object) -> None:
+    with pytest.raises(SpecError, match=r"resolution\.fps must be .*nearest"):
+        build(config(resolution={"fps": value}))

@@ -104,7 +104,7 @@ usage: python -m cogexp measure FILE... [--prompt TEXT] [--json] [metrics=fast|d
 
 Metrics of any video that FFmpeg can read, and of animated GIF, WebP, AVIF and PNG, at the evaluation height,
 so that sizes can be compared. A folder stands for the clips in it; after -- every word is a file.
-Clips of any length are measured in bounded memory, by windows; see docs/metrics.md.
+Clips of any length are measured in bounded memory, by windows; see docs/video.md.
 --prompt TEXT  what the video should show; without it clip_score is skipped
 --json         a list of objects on stdout, nothing else
 What lacks its weights is skipped with the reason; get them with: python -m cogexp fetch metrics=default

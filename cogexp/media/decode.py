@@ -112,22 +112,23 @@ def _packets(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:
         losses.cut_at = first_line(error)
 
 
-def frames(path: Path, losses: Losses) -> Iterator[np.ndarray]:
-    """uint8 (h, w, 3) RGB frames in the order of presentation, turned and mirrored as the file asks.
+def frames(path: Path, losses: Losses, *, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
+    """uint8 (h, w, 3) RGB frames in the order of presentation, turned and mirrored as the file asks, and
+    scaled to `size` (width, height) by area averaging where it is given.
 
     A packet that cannot be decoded costs its frame, counted in `losses`. Raises VideoError: as `opened`;
     no frame at all; a size that changes.
     """
     shown = 0
     try:
-        for frame in _decoded(path, losses, threads=min(THREADS, os.cpu_count() or 1)):
+        for frame in _decoded(path, losses, size, threads=min(THREADS, os.cpu_count() or 1)):
             shown += 1
             yield frame
         return
     except _DamagedError:
         losses.__dict__.update(vars(Losses()))
     # With several threads a damaged packet takes its neighbours along: once more with one.
-    for index, frame in enumerate(_decoded(path, losses, threads=1)):
+    for index, frame in enumerate(_decoded(path, losses, size, threads=1)):
         if index >= shown:
             yield frame
 
@@ -136,8 +137,13 @@ class _DamagedError(Exception):
     """A packet could not be decoded by several threads."""
 
 
-def _decoded(path: Path, losses: Losses, *, threads: int) -> Iterator[np.ndarray]:
+def _decoded(
+    path: Path, losses: Losses, size: tuple[int, int] | None, *, threads: int
+) -> Iterator[np.ndarray]:
     shape: tuple[int, ...] = ()
+    # A frame that was asked for its side data is part of a cycle and lives until the next garbage collection:
+    # only the first one is asked, and those whose rotation changes.
+    rotation, orientation = None, UPRIGHT
     count = packets = 0
     with opened(path) as (container, stream):
         pyav.bounded(stream, threads)
@@ -154,10 +160,11 @@ def _decoded(path: Path, losses: Losses, *, threads: int) -> Iterator[np.ndarray
                     break
                 continue
             for frame in decoded:
-                orientation = orientation_of(pyav.display_matrix(frame))
+                if frame.rotation != rotation:
+                    rotation, orientation = frame.rotation, orientation_of(pyav.display_matrix(frame))
                 losses.oblique |= not orientation.exact
                 losses.shown_damaged += bool(frame.is_corrupt)
-                picture = _rgb(frame, orientation)
+                picture = _rgb(frame, orientation, size)
                 if shape and picture.shape != shape:
                     raise VideoError(f"cannot read {path}: {_changed(shape, picture.shape, count)}")
                 shape = picture.shape
@@ -189,8 +196,12 @@ def _declared(stream: Any) -> int:
     return len(entries) if entries is not None else 0
 
 
-def _rgb(frame: Any, orientation: Orientation) -> np.ndarray:
-    picture = frame.to_ndarray(format="rgb24")
+def _rgb(frame: Any, orientation: Orientation, size: tuple[int, int] | None) -> np.ndarray:
+    if size is None:
+        picture = frame.to_ndarray(format="rgb24")
+    else:
+        width, height = reversed(size) if orientation.transpose else size
+        picture = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
     return picture if orientation == UPRIGHT else np.ascontiguousarray(orientation.apply(picture))
 
 

@@ -20,14 +20,10 @@ def frames(path: Path, width: int, height: int) -> Iterator[np.ndarray]:
     Raises:
         VideoError: a file that is missing or cannot be decoded.
     """
-    import av
+    from cogexp.media.decode import Losses
+    from cogexp.media.decode import frames as decoded
 
-    try:
-        with av.open(str(path)) as container:
-            for frame in container.decode(video=0):
-                yield frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
-    except (OSError, IndexError, av.error.FFmpegError) as error:
-        raise VideoError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    yield from decoded(path, Losses(), size=(width, height))
 
 
 def poster(path: Path, width: int, height: int) -> bytes:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cogexp.__main__ import main
 from cogexp.build import build
@@ -37,8 +38,8 @@ def spec_of(*words: str) -> RunSpec:
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_every_yaml_composes_builds_and_explains_itself(file: Path, tmp_path: Path) -> None:
     files = {"image": tmp_path / "first.png", "weights": tmp_path / "net.safetensors"}
-    for path in files.values():
-        path.write_bytes(b"x")
+    files["weights"].write_bytes(b"x")
+    Image.new("RGB", (6, 4)).save(files["image"])
     choice = str(file.with_suffix(""))
     words = [word.format(**files) for word in COMPANIONS.get(choice, [])]
     spec = spec_of(choice.replace("/", "="), *words)

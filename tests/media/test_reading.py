@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from fractions import Fraction
 from pathlib import Path
@@ -192,6 +193,19 @@ def test_a_damaged_packet_costs_its_frame(tmp_path: Path, caplog: pytest.LogCapt
     assert clip.facts.frames == 20
     assert len(list(clip.frames())) == 19
     assert len(clip.warnings) == 1
+
+
+def test_a_frame_is_freed_as_soon_as_it_has_passed(tmp_path: Path) -> None:
+    path = encode(tmp_path / "clip.mp4", 40, options={"bf": "0"})
+    gc.collect()
+    gc.disable()  # a frame in a cycle would wait for it
+    try:
+        most = 0
+        for _ in Clip.open(path).frames():
+            most = max(most, sum(isinstance(held, av.VideoFrame) for held in gc.get_objects()))
+    finally:
+        gc.enable()
+    assert most <= 8
 
 
 def test_a_size_that_changes_is_refused_at_its_frame(tmp_path: Path) -> None:
