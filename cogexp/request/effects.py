@@ -111,7 +111,7 @@ def _first_frame(setting: Setting) -> str:
     variant = VARIANTS.get(str(setting.value("model.name")))
     if variant is None or variant.image_to_video:
         return ""
-    return f"with model={variant.name} (text to video); it takes model=cogvideox-5b-i2v"
+    return f"with model={variant.name}, no image-to-video model; it takes model=cogvideox-5b-i2v"
 
 
 def _undertrained(setting: Setting) -> str:
