@@ -1,8 +1,9 @@
 """Full and read-only disks at each write: what was finished stays, and healed the same command succeeds.
 
 Attempts go through the kinds of work and through their writing operations, n = 1, 2, ...: the n-th one fails,
-once or from there on, as on a full, a read-only or a broken disk. As root the last kinds use real file
-systems below the campaign's folder: a tmpfs that is nearly full, and the outputs mounted read-only.
+once or from there on, as on a full, a read-only or a broken disk (a run has some 48). As root
+the first attempts use real file systems below the campaign's folder: a tmpfs that is nearly full, and the
+outputs mounted read-only.
 """
 
 from __future__ import annotations
@@ -218,5 +219,5 @@ def with_mounts(tally: Tally, dice: random.Random, folder: Path, index: int) -> 
 
 
 if __name__ == "__main__":
-    found = partial(harness.main, "full_disk", with_mounts, count=200, description=__doc__)
+    found = partial(harness.main, "full_disk", with_mounts, count=350, description=__doc__)
     sys.exit(bool(found(prepare=prepare).faults))
