@@ -82,4 +82,9 @@ def page_of(
 
 def wait(page: Any, expression: str) -> None:
     """Until the expression is true; asked by a timer, since a busy machine draws few frames."""
-    page.wait_for_function(expression, polling=100)
+    # Not wait_for_function: it evaluates its text inside the page, which the page's own policy forbids.
+    for _ in range(TIMEOUT_MS // 100):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"it did not come true: {expression}")

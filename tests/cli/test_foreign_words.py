@@ -11,7 +11,7 @@ import pytest
 from cogexp.__main__ import main
 from cogexp.build import build
 from cogexp.cli.compose import compose_jobs, parse_words
-from cogexp.spec import RunSpec, SpecError
+from cogexp.spec import SpecError
 
 SECRET = "a-value-nobody-may-see"
 
@@ -139,10 +139,7 @@ def test_a_pipe_in_the_place_of_a_config_does_not_hang(
 def test_a_shared_config_does_not_read_a_secret(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import yaml
 
-    from cogexp.attempt import config_of
-
-    spec: RunSpec = build(config("model=nano")).spec
-    plain = config_of(spec)
+    plain = config("model=nano")
     plain["prompt"]["text"] = plain["study"] = TEXT
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(plain))
     request = build(config("--config-path", str(tmp_path)))

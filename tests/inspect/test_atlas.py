@@ -23,7 +23,7 @@ from cogexp.nano.weights import trained
 from cogexp.record import now
 from cogexp.terminal import Silent
 from cogexp.video import Writer
-from tests.browser import page_of
+from tests.browser import page_of, wait
 
 EVIL = "two wolves <img src=x onerror='window.HACKED=1'> & 늑대"
 SIZE = ["model=nano", "resolution=128x96", "sampler.steps=3"]
@@ -150,7 +150,7 @@ def test_in_a_browser(made: tuple[Path, dict[str, Any]], browser: Any, width: in
         light = sum(map(int, re.findall(r"\d+", background)[:3])) > 384
         assert light == (scheme == "light")
         page.evaluate("document.images[document.images.length - 1].scrollIntoView()")
-        page.wait_for_function("document.images[document.images.length - 1].naturalWidth > 0")
+        wait(page, "document.images[document.images.length - 1].naturalWidth > 0")
 
 
 def test_the_search_finds_layers_words_and_rows(made: tuple[Path, dict[str, Any]], browser: Any) -> None:
