@@ -62,6 +62,10 @@ class Metric(Protocol):
     @property
     def needs_prompt(self) -> bool: ...
     @property
+    def pairwise(self) -> bool:
+        """A value for each pair of neighbours, not for each frame."""
+
+    @property
     def networks(self) -> tuple[str, ...]:
         """Kinds of networks that it needs (see networks.py)."""
 
