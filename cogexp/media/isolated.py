@@ -19,7 +19,7 @@ from typing import Any
 from cogexp.media.errors import VideoError
 
 PATIENCE_S = 120.0  # without a single frame
-MEMORY = 6 << 30  # bytes of address space of the child (Linux, macOS): 8K with its reference frames fits
+MEMORY = 6 << 30  # bytes that a file may take in the child (Linux, macOS): 8K with its reference frames fits
 
 
 class Isolated:
@@ -106,10 +106,12 @@ def _serve(pipe: Connection) -> None:
     """The child: one request after another until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
     _quieten()
-    _limit()
+    limited = False
     with contextlib.suppress(EOFError, OSError):
         while True:
-            function, name, arguments = pipe.recv()
+            function, name, arguments = pipe.recv()  # imports what the function needs
+            if not limited:
+                limited = _limit()
             try:
                 for item in function(name, *arguments):
                     pipe.send(("item", item))
@@ -131,14 +133,17 @@ def _quieten() -> None:
     os.close(nowhere)
 
 
-def _limit() -> None:
-    """No more memory than MEMORY, and no core file."""
+def _limit() -> bool:
+    """No more memory than MEMORY beyond what the libraries have reserved, and no core file; always True."""
+    import psutil
+
     try:
         import resource
     except ImportError:  # Windows
-        return
+        return True
     with contextlib.suppress(ValueError, OSError):
+        most = psutil.Process().memory_info().vms + MEMORY
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        most = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+        resource.setrlimit(resource.RLIMIT_AS, (most if hard < 0 else min(most, hard), hard))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return True

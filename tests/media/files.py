@@ -101,6 +101,8 @@ def copied(source: Path, target: Path, *, shift: int, skip: int = 0, format: str
     with av.open(str(source)) as given, av.open(str(target), "w", format=format, options=options) as made:
         stream = given.streams.video[0]
         copy = made.add_stream_from_template(stream)
+        if not copy.codec_context.extradata:  # PyAV 14 leaves it out
+            copy.codec_context.extradata = stream.codec_context.extradata
         for index, packet in enumerate(p for p in given.demux(stream) if p.size):
             if index < skip:
                 continue

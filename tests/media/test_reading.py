@@ -59,6 +59,7 @@ def test_every_frame_once_and_in_order(tmp_path: Path, monkeypatch: pytest.Monke
     assert probe(path).frames == 30
 
 
+@pytest.mark.skipif(pyav.VERSION < (15, 0), reason="PyAV 14 copies a stream into an MP4 without its header")
 def test_what_an_edit_list_hides_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = encode(tmp_path / "whole.mp4", 30, options={"bf": "2", "g": "30"})
     with av.open(str(whole)) as container:
