@@ -121,7 +121,8 @@ class Queue(SlurmInfoWatcher):
 
     def _note(self, job: str, info: dict[str, str] | None) -> None:
         if info is None:
-            known = job in self._info_dict or time.monotonic() - self._since[job] > NEW_SECONDS
+            listed = self._info_dict.get(job, {}).get("State", UNKNOWN) != UNKNOWN
+            known = listed or time.monotonic() - self._since[job] > NEW_SECONDS
             info = {"State": GONE} if known else {"State": UNKNOWN}
         before, state = self._info_dict.get(job, {}).get("State"), info["State"]
         self._info_dict[job] = info

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import subprocess
@@ -164,6 +163,7 @@ def test_the_queue_says_which_jobs_have_ended_and_why_one_waits(monkeypatch: pyt
         return subprocess.CompletedProcess(command, 0, answer, "")
 
     monkeypatch.setattr(slurm_queue.subprocess, "run", run)
+    monkeypatch.setattr(slurm_queue, "NEW_SECONDS", 1e9)
     queue = slurm_queue.Queue()
     names = [str(number) for number in range(11, 18)]
     for name in names:
@@ -179,18 +179,19 @@ def test_the_queue_says_which_jobs_have_ended_and_why_one_waits(monkeypatch: pyt
 
 
 def test_a_controller_that_does_not_answer_is_said_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def run(command: list[str], **_: object) -> None:
         raise subprocess.CalledProcessError(1, command, stderr="no controller")
 
     monkeypatch.setattr(slurm_queue.subprocess, "run", run)
-    monkeypatch.setattr(logging.getLogger("cogexp"), "propagate", True)
+    warned: list[object] = []
+    monkeypatch.setattr(slurm_queue.log, "warning", lambda *words: warned.append(words))
     queue = slurm_queue.Queue()
     queue.register_job("11")
     for _ in range(3):
         queue.update()
-    assert len(caplog.records) == 1
+    assert len(warned) == 1
     assert not queue.is_done("11", "cache")
 
 
