@@ -11,7 +11,7 @@ def write_whole(file: Path, text: str) -> None:
     """Make the folder, write `text` (UTF-8) under a name of its own beside `file`, flush and rename it.
 
     Raises:
-        OSError: nothing of this attempt is left.
+        OSError: `file` is the old one; or the new one, which may not last through a power cut.
     """
     make_folder(file.parent)
     with replacing(file) as staged:

@@ -24,8 +24,9 @@ def check_target(file: Path) -> None:
         ours = stat.S_ISREG(about.st_mode) and (about.st_size == 0 or _is_report(file))
     except (FileNotFoundError, NotADirectoryError):
         return
-    except OSError as error:
-        raise SpecError(f"FILE must be writable, got {str(file)!r}: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        why = getattr(error, "strerror", None) or error
+        raise SpecError(f"FILE must be writable, got {str(file)!r}: {why}") from None
     if not ours:
         what = "which is no report of cogexp" if stat.S_ISREG(about.st_mode) else "which is no regular file"
         raise SpecError(

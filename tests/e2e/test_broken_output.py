@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from cogexp.storage import run_log
 import torch
 
-from cogexp import attempt
 from cogexp.engine import generate
 from cogexp.spec import UpscalerSpec
 from cogexp.tracking import NullTracker
@@ -53,7 +54,7 @@ def test_a_run_that_nobody_can_hear_of_is_made(bench: Bench, monkeypatch: pytest
 
     monkeypatch.setattr(sys, "stdout", Full())
     monkeypatch.setattr(sys, "stderr", Full())
-    monkeypatch.setattr(attempt._CountingHandler, "_open", refuse)
+    monkeypatch.setattr(run_log._CountingHandler, "_open", refuse)
     monkeypatch.setattr("cogexp.tracking.make_tracker", lambda *_, **__: Dead())
     assert bench.run(*QUICK) == 0
     record = bench.one()
@@ -63,7 +64,7 @@ def test_a_run_that_nobody_can_hear_of_is_made(bench: Bench, monkeypatch: pytest
 
 
 def test_a_log_on_a_full_disk_counts_its_lines(tmp_path: Path) -> None:
-    log = attempt._RunLog(tmp_path)
+    log = run_log.RunLog(tmp_path)
     log.open()
     assert log._handler is not None
 
@@ -74,8 +75,8 @@ def test_a_log_on_a_full_disk_counts_its_lines(tmp_path: Path) -> None:
     log._handler.stream.close()
     log._handler.stream = FullToTheEnd()  # type: ignore[assignment]
     raises = logging.raiseExceptions
-    attempt.log.warning("a line")
-    attempt.log.warning("another")
+    run_log.log.warning("a line")
+    run_log.log.warning("another")
     log.close()
     assert logging.raiseExceptions == raises
     assert log.problem == "2 lines could not be written"

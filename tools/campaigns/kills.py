@@ -161,7 +161,7 @@ def _kill_saves(tally: Tally, chance: random.Random, work: Path, title: str) -> 
     if (saves / dashboard_saved.FILE).exists() and not before:
         tally.fault("addresses lost", title)
     manifest.write(saves, manifest.Manifest(study="s", runs=("another",)))
-    dashboard_saved.remember(saves, "another", "url")
+    dashboard_saved.remember(saves, "another", "https://wandb.invalid/another")
     after = manifest.read(saves, "s")
     if after is None or set(listed.runs if listed else ()) - set(after.runs):
         tally.fault("manifest lost runs", title)
@@ -179,7 +179,7 @@ def _save_for_ever(saves: Path) -> int:
         records.retire(folder)
         records.write(records.with_digests(record, folder), folder)
         manifest.write(saves, manifest.Manifest(study="s", runs=(f"run-{turn}",)))
-        dashboard_saved.remember(saves, f"key-{turn}", "url")
+        dashboard_saved.remember(saves, f"key-{turn}", f"https://wandb.invalid/{turn}")
     return 0
 
 

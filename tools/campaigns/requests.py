@@ -131,13 +131,14 @@ def stopped_before_runs() -> Iterator[Built]:
     """Every command ends where it would load a model, ask the network or wait for one."""
     built = Built()
     runs = import_module("cogexp.cli.runs")
+    found = import_module("cogexp.cli.requests").requests_of
     stubs: list[tuple[str, str, Callable[..., Any]]] = [
         ("cogexp.cli.runs", "_single", built.take),
         ("cogexp.cli.runs", "_sweep", built.take),
         ("cogexp.cli.bench", "bench", lambda *a, **k: (_ for _ in ()).throw(SystemExit(0))),
         ("cogexp.cli.quality", "_measure", lambda *a: []),
         ("cogexp.cli.measure", "_measure_all", lambda *a: 0),
-        ("cogexp.cli.inspect", "build", lambda *a, **k: (runs.build(*a, **k), _leave())[0]),
+        ("cogexp.cli.inspect", "requests_of", lambda *a, **k: (found(*a, **k), _leave())[0]),
         ("cogexp.cli.fetch", "build_downloads", lambda *a: _leave()),
         ("cogexp.cli.optimize", "_check_objective", lambda *a: _leave()),
         ("cogexp.cli.agent", "_stage_below", lambda *a: _leave()),
