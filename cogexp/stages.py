@@ -21,6 +21,7 @@ from cogexp.metrics import EvalClip, EvalClipBuilder
 from cogexp.request.prompt_window import cuts
 from cogexp.spec import RunSpec, UpscalerSpec
 from cogexp.store import Keys, Store, calibration_key, calibration_spec, text_key
+from cogexp.system.faults import reason_of
 from cogexp.terminal import Progress
 from cogexp.upscale.errors import InvalidPixels
 from cogexp.video import Writer
@@ -127,7 +128,7 @@ def _calibration(attempt: Attempt, store: Store, progress: Progress) -> list[flo
         try:
             magcache.write(file, ratios, about)
         except OSError as error:  # costs only the reuse
-            note = f"not kept ({error.strerror or error})"
+            note = f"not kept ({reason_of(error)})"
             log.warning("MagCache's calibration could not be kept: %s", error)
         attempt.resolved["magcache"] = f"calibrated in one exact clip of its own, {note}"
     else:

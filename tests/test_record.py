@@ -20,8 +20,9 @@ import pytest
 from cogexp import provenance
 from cogexp import record as records
 from cogexp.machine import importing
-from cogexp.provenance import git_state, redact
+from cogexp.provenance import git_state
 from cogexp.record import Record, RecordError, is_done, load_many, read, write
+from cogexp.system.redact import redact
 from tests.waiting import PATIENCE
 
 CONTRACT = {

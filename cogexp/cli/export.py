@@ -13,6 +13,7 @@ from cogexp.spec import SpecError, check_choice
 from cogexp.storage.durable import replacing
 from cogexp.storage.run_files import expanded, is_folder
 from cogexp.study import load
+from cogexp.system.faults import reason_of
 from cogexp.system.text import csv_cell
 
 FORMATS = ("csv", "parquet")
@@ -56,6 +57,6 @@ def command(argv: list[str]) -> int:
             else:
                 frame.to_parquet(staged, index=False)
     except OSError as error:
-        raise SpecError(f"FILE must be writable, got {str(file)!r}: {error.strerror or error}") from None
+        raise SpecError(f"FILE must be writable, got {str(file)!r}: {reason_of(error)}") from None
     print(f"{len(frame)} runs, {len(frame.columns)} columns: {file}", file=sys.stderr)
     return 0

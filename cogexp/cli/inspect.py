@@ -16,6 +16,7 @@ from cogexp.cli.requests import requests_of
 from cogexp.launch.logs import show_log_lines
 from cogexp.record import now
 from cogexp.spec import RunSpec, SpecError, check_choice
+from cogexp.system.faults import one_line
 from cogexp.terminal import for_stderr
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _show(
         except (RuntimeError, OSError, ValueError, MemoryError) as error:
             if isinstance(error, SpecError):
                 raise
-            log.error("inspect failed: %s", " ".join(str(error).split()) or type(error).__name__)
+            log.error("inspect failed: %s", one_line(error))
             log.debug("traceback", exc_info=True)
             return 1
         inspect_layers.track(request, atlas, layers, started, progress)

@@ -14,6 +14,7 @@ from cogexp.cli import compose, tables
 from cogexp.cli.runs import show_log_lines
 from cogexp.spec import MetricsSpec, SpecError
 from cogexp.system import interrupts
+from cogexp.system.faults import reason_of
 from cogexp.terminal import Progress, for_stderr
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def clips_of(paths: list[Path]) -> list[Path]:
         try:
             inside = sorted(f for f in path.iterdir() if f.suffix.lower() in CLIPS.split() and not f.is_dir())
         except OSError as error:
-            raise SpecError(f"measure cannot read the folder {str(path)!r}: {error.strerror}") from error
+            raise SpecError(f"measure cannot read the folder {str(path)!r}: {reason_of(error)}") from error
         inside = [f for f in inside if not f.name.startswith(".")]
         if not inside:
             raise SpecError(f"measure needs video files, got the folder {str(path)!r}, which holds none")

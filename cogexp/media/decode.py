@@ -15,9 +15,10 @@ import numpy as np
 
 from cogexp.media import pyav
 from cogexp.media.container import opened
-from cogexp.media.errors import VideoError, first_line
+from cogexp.media.errors import VideoError
 from cogexp.media.orientation import UPRIGHT, Orientation, orientation_of
 from cogexp.media.probe import Probe, rate_of
+from cogexp.system.faults import reason_of
 
 THREADS = 8  # at most: each holds a few frames, and a frame may have MAX_PIXELS
 MAX_DAMAGED = 1000  # packets that cannot be decoded; a file with more is not worth the time
@@ -109,7 +110,7 @@ def _packets(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:
             if packet.size:
                 yield packet
     except (OSError, av.error.FFmpegError) as error:
-        losses.cut_at = first_line(error)
+        losses.cut_at = reason_of(error)
 
 
 def frames(path: Path, losses: Losses, *, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
@@ -183,7 +184,7 @@ def _all_and_flush(container: Any, stream: Any, losses: Losses) -> Iterator[Any]
             flushed = not packet.size
             yield packet
     except (OSError, av.error.FFmpegError) as error:
-        losses.cut_at = first_line(error)
+        losses.cut_at = reason_of(error)
     if not flushed:
         yield av.Packet()
 

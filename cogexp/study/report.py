@@ -20,6 +20,7 @@ from cogexp.study.report_file import check_target
 from cogexp.study.report_media import Media
 from cogexp.study.table import Study, load
 from cogexp.study.words import digits, label
+from cogexp.system.faults import reason_of
 from cogexp.system.html import content_policy, new_nonce
 from cogexp.whole import write_whole
 
@@ -57,7 +58,7 @@ def write_report(
     try:
         write_whole(file, html)
     except OSError as error:
-        reason = f"{str(file)!r}: {error.strerror or error}"
+        reason = f"{str(file)!r}: {reason_of(error)}"
         raise SpecError(
             f"FILE must be writable, got {reason}; nearest: --out {file.name}, in this folder"
         ) from None

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from cogexp.spec import SpecError
+from cogexp.system.faults import reason_of
 
 MARKER = b'<meta name="generator" content="cogexp report">'
 # Pages of versions before the marker: their first lines, and a title that begins so.
@@ -25,7 +26,7 @@ def check_target(file: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        raise SpecError(f"FILE must be writable, got {str(file)!r}: {error.strerror or error}") from None
+        raise SpecError(f"FILE must be writable, got {str(file)!r}: {reason_of(error)}") from None
     if not ours:
         what = "which is no report of cogexp" if stat.S_ISREG(about.st_mode) else "which is no regular file"
         raise SpecError(

@@ -12,6 +12,7 @@ import pytest
 
 from cogexp import record as records
 from cogexp.system import faults
+from cogexp.system.faults import reason_of, redacted_line
 from cogexp.upscale.errors import UpscaleError, UpscaleMemoryError
 from cogexp.video import VideoError, Writer
 
@@ -74,3 +75,16 @@ def test_an_encoder_without_memory_is_out_of_memory(tmp_path: Path, monkeypatch:
         writer.write(np.zeros((1, 64, 64, 3), np.uint8))
     assert records.status_of(caught.value) == "oom"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_secret_that_the_cut_would_halve_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_PASSWORD", "correct-horse-battery")
+    found = redacted_line(RuntimeError("refused\nfor correct-horse-battery staple"), 20)
+    assert found == "refused for *** stap"
+    assert redacted_line(ValueError(), 20) == "ValueError"
+
+
+def test_why_the_system_refused_without_its_number_and_file() -> None:
+    assert reason_of(FileNotFoundError(errno.ENOENT, "No such file", "a.mp4")) == "No such file"
+    assert reason_of(ValueError("one\n  two")) == "one two"
+    assert reason_of(ValueError()) == "ValueError"
