@@ -24,6 +24,7 @@ from cogexp.engine.models import MODELS, check_device
 from cogexp.engine.optimize import optimization_notes
 from cogexp.record import Record
 from cogexp.spec import RunSpec
+from cogexp.storage import run_error
 from cogexp.storage.durable import flush_file, make_folder, remove_staged
 from cogexp.storage.lock import Lock
 from cogexp.storage.run_files import own_folder
@@ -103,7 +104,7 @@ class Attempt:
             yield
         # Broad on purpose: a tracker talks to a process and a service of their own.
         except Exception as error:  # noqa: BLE001
-            log.warning("tracking: %s; the run goes on", records.describe_error(error, None)["message"])
+            log.warning("tracking: %s; the run goes on", run_error.describe_error(error, None)["message"])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -123,7 +124,7 @@ class Attempt:
         with contextlib.suppress(Exception):  # remarks only, and a GPU after a fault answers with any error
             self.resolved |= MODELS.notes(self.spec, self.device)
         if error is not None:
-            why = records.describe_error(error, self.meter.current)
+            why = run_error.describe_error(error, self.meter.current)
             log.error("%s failed at %s: %s", self.spec.run_id, why["stage"], why["message"])
             log.debug("traceback", exc_info=(type(error), error, error.__traceback__))
         self.resolved |= self._unsaid()
@@ -165,8 +166,8 @@ class Attempt:
     def _describe(self, error: BaseException | None) -> Record:
         return Record(
             run_id=self.spec.run_id,
-            status="ok" if error is None else records.status_of(error),
-            error=None if error is None else records.describe_error(error, self.meter.current),
+            status="ok" if error is None else run_error.status_of(error),
+            error=None if error is None else run_error.describe_error(error, self.meter.current),
             spec=self.spec.to_dict(),
             resolved=self.resolved,
             scores=self.scores,
