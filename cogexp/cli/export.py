@@ -6,8 +6,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from cogexp.cli import compose
 from cogexp.cli.pick import split_folder
+from cogexp.cli.words import Parser
 from cogexp.launch.logs import show_log_lines
 from cogexp.spec import SpecError, check_choice
 from cogexp.storage.durable import replacing
@@ -22,7 +22,7 @@ PARQUET_HINT = "pip install 'cogexp[parquet]'"
 
 def command(argv: list[str]) -> int:
     """0 when the table was written (CSV without FILE goes to stdout), 2 when the request was wrong."""
-    parser = compose.Parser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--to")
     parser.add_argument("words", nargs="*")
     options = parser.parse_intermixed_args(argv)

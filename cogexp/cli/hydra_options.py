@@ -10,7 +10,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from cogexp.cli import sizes
-from cogexp.cli.compose import check_group, compose_one, hydra_ready, parse_override
+from cogexp.cli.compose import compose_one, hydra_ready
+from cogexp.cli.overrides import check_group, parse_override
 from cogexp.cli.words import Words, quote_text
 from cogexp.spec import SpecError
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogexp.build import Request
-from cogexp.cli import compose, inspect_layers
+from cogexp.cli import inspect_layers
 from cogexp.cli.requests import requests_of
+from cogexp.cli.words import parse_words
 from cogexp.launch.logs import show_log_lines
 from cogexp.record import now
 from cogexp.spec import RunSpec, SpecError, check_choice
@@ -35,7 +36,7 @@ def command(argv: list[str]) -> int:
     check_choice("format", form, FORMATS)
     if as_json and "format" in options:
         raise SpecError(f"format must not be given with --json, got format={form}; nearest: --json alone")
-    words = compose.parse_words(rest)
+    words = parse_words(rest)
     if words.multirun or words.passthrough:
         raise SpecError(
             "inspect describes one setting, got an option for runs; nearest: leave -m, --cfg and --info out"

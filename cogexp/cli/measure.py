@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cogexp.build import build
 from cogexp.cli import compose, tables
 from cogexp.cli.runs import show_log_lines
+from cogexp.cli.words import Parser, parse_words
 from cogexp.spec import MetricsSpec, SpecError
 from cogexp.system import interrupts
 from cogexp.system.faults import reason_of
@@ -31,7 +32,7 @@ CLIPS = (
 def command(argv: list[str]) -> int:
     """0 when every file was measured, 1 when one could not be read, 2 when the request was wrong."""
     before, after = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
-    parser = compose.Parser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--prompt")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("words", nargs="*")
@@ -41,7 +42,7 @@ def command(argv: list[str]) -> int:
     files = clips_of([Path(w) for w in [*options.words, *after] if w not in overrides])
     # The files may show anything, so no network of the embedded model's own world unless it is asked for.
     general = f"metrics.clip_model={MetricsSpec().clip_model}"
-    words = compose.parse_words(["model=nano", general, *overrides])
+    words = parse_words(["model=nano", general, *overrides])
     request = build(compose.compose_jobs(words)[0])
     show_log_lines(request.settings.debug)
     interrupts.install()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cogexp.spec import SpecError
+from cogexp.storage.run_files import is_folder
 from cogexp.study.pick import Choice, Query, pick
 from cogexp.study.report_data import page_data, runs_of
 from cogexp.study.report_file import check_target
@@ -48,7 +49,8 @@ def write_report(
         SpecError: no records, a wrong query, too much to embed, or a file that cannot be written or is
             another's.
     """
-    check_target(file)
+    if is_folder(folder):  # else `load` says so
+        check_target(file)
     study = load(folder, query.study)
     choice, why = choice_of(study, query)
     media = Media(beside=file.parent, embed=embed)

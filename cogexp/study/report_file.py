@@ -25,6 +25,8 @@ def check_target(file: Path) -> None:
         ours = stat.S_ISREG(about.st_mode) and (about.st_size == 0 or _is_report(file))
     except (FileNotFoundError, NotADirectoryError):
         return
+    except ValueError:
+        raise SpecError(f"FILE must be the path of a file, got {str(file)!r}; nearest: report.html") from None
     except OSError as error:
         raise SpecError(f"FILE must be writable, got {str(file)!r}: {reason_of(error)}") from None
     if not ours:
