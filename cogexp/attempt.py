@@ -25,7 +25,7 @@ from cogexp.engine.optimize import optimization_notes
 from cogexp.record import Record
 from cogexp.spec import RunSpec
 from cogexp.storage import run_error
-from cogexp.storage.durable import flush_file, make_folder, remove_staged
+from cogexp.storage.durable import flush_file, remove_staged
 from cogexp.storage.lock import Lock
 from cogexp.storage.run_files import own_folder
 from cogexp.storage.run_log import RunLog
@@ -81,7 +81,6 @@ class Attempt:
                 tags=[self.spec.model.name, self.spec.resolution.name, self.spec.upscaler.name],
             )
         check_device(self.device)
-        make_folder(self.folder)
         own_folder(self.folder)
         records.retire(self.folder)
         remove_staged(self.folder)

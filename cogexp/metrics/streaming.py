@@ -1,6 +1,6 @@
 """Clips of any length in bounded memory: frames are reduced while they are decoded, and measured by windows.
 
-A window is as many frames as WINDOW_BYTES hold once reduced (910 at 512x288, 473 of 1080p); a clip of one
+A window is as many frames as WINDOW_BYTES hold once reduced (910 at 512x288, 355 of 1080p); a clip of one
 window is measured as always. Windows share one frame, so each pair of neighbours is in exactly one of them:
 curves, and their means, are those of the clip measured at once. Only the detectors look at each window by
 itself, and the worst one stands for the clip.
