@@ -126,14 +126,14 @@ class Attempt:
             why = run_error.describe_error(error, self.meter.current)
             log.error("%s failed at %s: %s", self.spec.run_id, why["stage"], why["message"])
             log.debug("traceback", exc_info=(type(error), error, error.__traceback__))
-        self.resolved |= self._unsaid()
+        self.resolved |= self._output_problems()
         self.record = self._finish(error)
         if self.record.status == "oom":
             with contextlib.suppress(Exception):
                 MODELS.free()  # the next job of a sweep starts with all the memory there is
         self._log.close()
 
-    def _unsaid(self) -> dict[str, str]:
+    def _output_problems(self) -> dict[str, str]:
         """What a person could not read while the run went on: it is in the record at least."""
         found = {"log.txt": self._log.problem} if self._log.problem else {}
         lines = streams.unwritten() - self._unwritten

@@ -55,7 +55,7 @@ def clips_of(paths: list[Path]) -> list[Path]:
         raise SpecError("measure needs at least one video file, got none; for example: measure clip.mp4")
     files: list[Path] = []
     for path in paths:
-        if not exists(path):
+        if not os.path.exists(path):  # false for a name that can be none (too long, a null byte)
             raise SpecError(f"measure needs video files, got {str(path)!r}, which does not exist")
         if not path.is_dir():
             files.append(path)
@@ -69,14 +69,6 @@ def clips_of(paths: list[Path]) -> list[Path]:
             raise SpecError(f"measure needs video files, got the folder {str(path)!r}, which holds none")
         files += inside
     return list(dict.fromkeys(files))
-
-
-def exists(path: Path) -> bool:
-    """A name too long for the file system names nothing."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
 
 
 def _measure_all(files: list[Path], prompt: str | None, as_json: bool, request: Any) -> int:

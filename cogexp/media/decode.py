@@ -32,7 +32,7 @@ class Losses:
     packets: int = 0
     shown_damaged: int = 0
     cut_at: str = ""
-    unseen: int = 0
+    undecoded: int = 0
     oblique: bool = False
 
     def warnings(self, path: Path, shown: int) -> list[str]:
@@ -45,10 +45,10 @@ class Losses:
             )
         if self.shown_damaged:
             lines.append(f"{path}: {self.shown_damaged} of its {shown} frames are damaged")
-        if self.cut_at or self.unseen:
-            whole = f" of the {shown + self.unseen + self.packets}" if self.unseen else ""
+        if self.cut_at or self.undecoded:
+            total = f" of the {shown + self.undecoded + self.packets}" if self.undecoded else ""
             why = f" ({self.cut_at})" if self.cut_at else ""
-            lines.append(f"{path} is cut off{why}: only {shown}{whole} frames can be decoded")
+            lines.append(f"{path} is cut off{why}: only {shown}{total} frames can be decoded")
         if self.oblique:
             lines.append(
                 f"{path} asks to be turned by an angle that is no quarter turn; the nearest one is taken"
@@ -171,7 +171,7 @@ def _decoded(
                 shape = picture.shape
                 count += 1
                 yield picture
-        losses.unseen = max(0, declared - packets)
+        losses.undecoded = max(0, declared - packets)
     if not count:
         raise VideoError(f"cannot read {path}: none of its frames can be decoded")
 

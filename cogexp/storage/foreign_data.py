@@ -160,24 +160,8 @@ def parse_yaml(text: str, *, as_text: bool = False) -> Any:
     """
     import yaml
 
-    base: Any = yaml.BaseLoader if as_text else yaml.SafeLoader
-
-    class Bounded(base):
-        """Stops at MAX_DEPTH, before a deep document costs time."""
-
-        depth = 0
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            self.depth += 1
-            if self.depth > MAX_DEPTH:
-                raise ForeignDataError(f"is nested deeper than {MAX_DEPTH} levels")
-            try:
-                return super().compose_node(parent, index)
-            finally:
-                self.depth -= 1
-
     try:
-        loader = Bounded(text)
+        loader = _bounded_loader(yaml.BaseLoader if as_text else yaml.SafeLoader)(text)
         try:
             node = loader.get_single_node()
             if node is None:
@@ -199,6 +183,24 @@ def parse_yaml(text: str, *, as_text: bool = False) -> Any:
         KeyError,
     ) as e:
         raise ForeignDataError(f"is not YAML ({one_line(e, 120)})") from None
+
+
+def _bounded_loader(base: Any) -> Any:
+    """PyYAML's loader that stops at MAX_DEPTH, before a deep document costs time."""
+
+    class Bounded(base):
+        depth = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            self.depth += 1
+            if self.depth > MAX_DEPTH:
+                raise ForeignDataError(f"is nested deeper than {MAX_DEPTH} levels")
+            try:
+                return super().compose_node(parent, index)
+            finally:
+                self.depth -= 1
+
+    return Bounded
 
 
 def _written_out(node: Any, known: dict[int, int], above: set[int]) -> int:

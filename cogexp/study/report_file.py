@@ -9,7 +9,7 @@ from cogexp.spec import SpecError
 from cogexp.system.faults import reason_of
 
 MARKER = b'<meta name="generator" content="cogexp report">'
-# Pages of versions before the marker: their first lines, and a title that begins so.
+# Reports without the marker, of earlier versions: their first lines, and a title that begins so.
 EARLIER = (b"<!doctype html>", b'<link rel="icon" href="data:,">', b"<title>cogexp: ")
 HEAD_BYTES = 2048
 

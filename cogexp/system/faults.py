@@ -70,9 +70,9 @@ def _is_short(error: BaseException) -> bool:
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """The exception and those that it was raised from."""
-    seen: set[int] = set()
+    visited: set[int] = set()
     found: BaseException | None = error
-    while found is not None and id(found) not in seen:
-        seen.add(id(found))
+    while found is not None and id(found) not in visited:
+        visited.add(id(found))
         yield found
         found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)

@@ -51,6 +51,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     folder.rename(tmp_path / "before")
     folder.symlink_to(tmp_path / "outside")
     with _alone(folder, Silent()) as (lock, problem):
-        assert lock is not None and problem is None
+        assert lock is not None
+        assert problem is None
         assert lock.held()
     assert not list((tmp_path / "outside").iterdir())

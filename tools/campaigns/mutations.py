@@ -77,8 +77,8 @@ def attempt(tally: harness.Tally, rng: random.Random, folder: Path, index: int) 
 
 def _restore(outputs: Path, names: Sequence[str]) -> None:
     """Put the files of these names back, and take away what commands wrote."""
-    made = [*(outputs / "reports").glob("*"), *(outputs / "studies").glob("*.lock")]
-    for file in (*(outputs / name for name in names), *made):
+    written = [*(outputs / "reports").glob("*"), *(outputs / "studies").glob("*.lock")]
+    for file in (*(outputs / name for name in names), *written):
         if file.parent.is_symlink():
             file.parent.unlink()
         if file.is_dir() and not file.is_symlink():
@@ -114,16 +114,16 @@ def _state(folder: Path) -> list[tuple[str, int, int]]:
 
 def _leaks(outcome: harness.Outcome, outputs: Path) -> list[str]:
     """What came out that must not: the secret, a stranger's bytes, markup, what steers a terminal."""
-    said = outcome.stdout + outcome.stderr
-    faults = ["steering output"] if re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", said) else []
-    made = [f for f in (outputs / "reports").glob("*") if f.is_file() and f.name != "wandb-saved.json"]
-    pages = "".join(f.read_text(encoding="utf-8", errors="replace") for f in made)
-    for text in (said, pages):
+    printed = outcome.stdout + outcome.stderr
+    faults = ["steering output"] if re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", printed) else []
+    written = [f for f in (outputs / "reports").glob("*") if f.is_file() and f.name != "wandb-saved.json"]
+    pages = "".join(f.read_text(encoding="utf-8", errors="replace") for f in written)
+    for text in (printed, pages):
         if CANARY in text:
             faults.append("secret")
         if OUTSIDE[:40].decode() in text or base64.b64encode(OUTSIDE[:39]).decode() in text:
             faults.append("a stranger's bytes")
-    if HOSTILE[:25] in pages and any(f.suffix == ".html" for f in made):
+    if HOSTILE[:25] in pages and any(f.suffix == ".html" for f in written):
         faults.append("markup")
     return faults
 
@@ -134,8 +134,8 @@ def _untouched(hit: Sequence[str]) -> set[str]:
     return runs - {name.split("/")[1] for name in hit if name.startswith("runs/")}
 
 
-def _listed(said: str) -> list[str]:
-    lines = [line for line in said.splitlines() if line.startswith("[")]
+def _listed(printed: str) -> list[str]:
+    lines = [line for line in printed.splitlines() if line.startswith("[")]
     return list(json.loads(lines[-1])) if lines else []
 
 
