@@ -45,7 +45,8 @@ def command(argv: list[str]) -> int:
     show_log_lines(False)
     frame = load(folder, study).frame()
     if to == "csv":  # opened in a spreadsheet, a text that begins with '=' would be computed
-        frame = frame.map(csv_cell).rename(columns=csv_cell)
+        # Column by column: DataFrame.map came with pandas 2.1.
+        frame = frame.apply(lambda column: column.map(csv_cell)).rename(columns=csv_cell)
     if file is None:
         sys.stdout.write(frame.to_csv(index=False))
         return 0
