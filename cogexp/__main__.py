@@ -10,6 +10,7 @@ import sys
 from importlib import import_module
 
 from cogexp.cli import help as texts
+from cogexp.cli.words import parse_words
 from cogexp.machine import before_torch
 from cogexp.spec import SpecError
 from cogexp.system import faults, interrupts, streams
@@ -84,9 +85,9 @@ def _dispatch(words: list[str]) -> int:
         # One module a command, named like it: only that one is imported.
         code: int = import_module(f"cogexp.cli.{command}").command(rest)
         return code
-    from cogexp.cli import compose, hydra_options, runs
+    from cogexp.cli import hydra_options, runs
 
-    parsed = compose.parse_words(rest)
+    parsed = parse_words(rest)
     return hydra_options.ask_hydra(parsed, rest) if parsed.passthrough else runs.command(parsed)
 
 

@@ -24,7 +24,8 @@ from cogexp.engine.models import MODELS, check_device
 from cogexp.engine.optimize import optimization_notes
 from cogexp.record import Record
 from cogexp.spec import RunSpec
-from cogexp.storage.durable import flush_file, make_folder, remove_staged
+from cogexp.storage import run_error
+from cogexp.storage.durable import flush_file, remove_staged
 from cogexp.storage.lock import Lock
 from cogexp.storage.run_files import own_folder
 from cogexp.storage.run_log import RunLog
@@ -80,7 +81,6 @@ class Attempt:
                 tags=[self.spec.model.name, self.spec.resolution.name, self.spec.upscaler.name],
             )
         check_device(self.device)
-        make_folder(self.folder)
         own_folder(self.folder)
         records.retire(self.folder)
         remove_staged(self.folder)
@@ -103,7 +103,7 @@ class Attempt:
             yield
         # Broad on purpose: a tracker talks to a process and a service of their own.
         except Exception as error:  # noqa: BLE001
-            log.warning("tracking: %s; the run goes on", records.describe_error(error, None)["message"])
+            log.warning("tracking: %s; the run goes on", run_error.describe_error(error, None)["message"])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -123,17 +123,17 @@ class Attempt:
         with contextlib.suppress(Exception):  # remarks only, and a GPU after a fault answers with any error
             self.resolved |= MODELS.notes(self.spec, self.device)
         if error is not None:
-            why = records.describe_error(error, self.meter.current)
+            why = run_error.describe_error(error, self.meter.current)
             log.error("%s failed at %s: %s", self.spec.run_id, why["stage"], why["message"])
             log.debug("traceback", exc_info=(type(error), error, error.__traceback__))
-        self.resolved |= self._unsaid()
+        self.resolved |= self._output_problems()
         self.record = self._finish(error)
         if self.record.status == "oom":
             with contextlib.suppress(Exception):
                 MODELS.free()  # the next job of a sweep starts with all the memory there is
         self._log.close()
 
-    def _unsaid(self) -> dict[str, str]:
+    def _output_problems(self) -> dict[str, str]:
         """What a person could not read while the run went on: it is in the record at least."""
         found = {"log.txt": self._log.problem} if self._log.problem else {}
         lines = streams.unwritten() - self._unwritten
@@ -165,8 +165,8 @@ class Attempt:
     def _describe(self, error: BaseException | None) -> Record:
         return Record(
             run_id=self.spec.run_id,
-            status="ok" if error is None else records.status_of(error),
-            error=None if error is None else records.describe_error(error, self.meter.current),
+            status="ok" if error is None else run_error.status_of(error),
+            error=None if error is None else run_error.describe_error(error, self.meter.current),
             spec=self.spec.to_dict(),
             resolved=self.resolved,
             scores=self.scores,

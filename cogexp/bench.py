@@ -20,7 +20,7 @@ from cogexp import record as records
 from cogexp.plan import Plan, plan
 from cogexp.plan.preflight import check_host
 from cogexp.spec import RunSpec, SpecError, digest
-from cogexp.storage import record_schema
+from cogexp.storage import record_schema, run_error
 from cogexp.storage.foreign_data import ForeignDataError, read_json
 from cogexp.terminal import Progress, Silent
 from cogexp.whole import write_whole
@@ -128,8 +128,8 @@ def bench(
     expected = _planned(planned, device)
     measured = Bench(
         bench_id=bench_id,
-        status="ok" if error is None else records.status_of(error),
-        error=None if error is None else records.describe_error(error, run.meter.current),
+        status="ok" if error is None else run_error.status_of(error),
+        error=None if error is None else run_error.describe_error(error, run.meter.current),
         spec=spec.to_dict(),
         steps=steps,
         step_seconds=run.step_seconds,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Mapping
@@ -11,8 +10,10 @@ from difflib import get_close_matches
 from typing import Any
 
 from cogexp.spec import SpecError
+from cogexp.storage.digests import sha256_of
 from cogexp.storage.record_schema import without_controls
 from cogexp.storage.run_files import expanded, is_file, is_folder
+from cogexp.system.faults import reason_of
 from cogexp.system.text import shortened
 
 LONGEST_TEXT = 20_000
@@ -208,8 +209,9 @@ def require_file(key: str, value: str, suffixes: tuple[str, ...]) -> UserFile:
         near = get_close_matches(path.name, siblings, n=1, cutoff=0.4)
         hint = f"nearest: {folder / near[0]}" if near else f"no such file in {str(folder)!r}"
         raise SpecError(f"{key} must be an existing file, got {value!r}; {hint}")
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return UserFile(str(path.absolute()), digest.hexdigest())
+    try:
+        return UserFile(str(path.absolute()), sha256_of(path))
+    except OSError as error:
+        raise SpecError(
+            f"{key} must be a file that can be read, got {value!r}: {reason_of(error)}; nearest: another file"
+        ) from None

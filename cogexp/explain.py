@@ -75,7 +75,7 @@ def explain(folder: Path, out: Path, *, device: str, progress: Progress) -> Expl
     try:
         with replacing(folder / PICTURE) as staged:
             draw(made, second, verdict, lines, title=title, how=how, out=staged)
-        _update(folder, verdict, sentence)
+        _update(folder, verdict, sentence, progress)
     except OSError as error:  # a folder that takes no files costs the picture, not the answer
         progress.say(f"the picture and the record could not be written: {faults.described(error)}")
         picture = None
@@ -151,13 +151,16 @@ def _spans(verdict: Attribution) -> list[tuple[str, tuple[int, int]]]:
     return [(what, span) for what, span in spans if span is not None]
 
 
-def _update(folder: Path, verdict: Attribution, sentence: str) -> None:
+def _update(folder: Path, verdict: Attribution, sentence: str, progress: Progress) -> None:
     """The cause goes into the record, so that tables and reports know it.
 
     Raises:
         ExplainError: the run is made anew at this moment, or its files are damaged.
     """
-    with Lock(folder / LOCK_FILE):
+    lock = Lock(
+        folder / LOCK_FILE, on_wait=lambda who: progress.say(f"waiting for {folder.name}: {who} works on it")
+    )
+    with lock:
         record = records.read(folder)
         found = {**record.artifacts.get("native", {}), "cause": verdict.cause}
         explained = dataclasses.replace(

@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from cogexp.engine.generate import TileLines
+from cogexp.media.text_layout import font_for, wrap
 from cogexp.metrics.artifacts.attribution import BAND, Attribution
-from cogexp.sheet import INK, MARGIN, PAPER, SOFT, font_for, wrap
+from cogexp.sheet import INK, MARGIN, PAPER, SOFT
 
 PANEL_WIDTH, PROFILE_WIDTH, GAP = 640, 260, 16
 MIN_WIDTH = 1000  # a portrait clip leaves room for the words

@@ -15,10 +15,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from cogexp.system.redact import redact, secrets
-
-__all__ = ["git_state", "redact", "secrets", "versions"]
-
 PACKAGES = (
     "torch", "torchvision", "diffusers", "transformers", "accelerate", "safetensors", "tokenizers",
     "spandrel", "hydra-core", "wandb", "lpips", "torchmetrics", "decord", "eva-decord", "av",

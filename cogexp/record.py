@@ -15,8 +15,6 @@ import dataclasses
 import functools
 import json
 import logging
-import math
-import numbers
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,19 +23,16 @@ from pathlib import Path
 from typing import Any
 
 from cogexp.storage import digests as stored
-from cogexp.storage import record_schema
+from cogexp.storage import per_frame_file, record_schema
 from cogexp.storage.durable import flush_folder, make_folder, write_in_order
 from cogexp.storage.foreign_data import MEGABYTE, ForeignDataError, read_json
-from cogexp.system.faults import is_out_of_memory
+from cogexp.storage.plain_values import plain
 from cogexp.system.redact import redact
 
 RECORD_FILE = "record.json"
 PER_FRAME_FILE = "per_frame.json"
 STATUSES = ("ok", "failed", "oom", "interrupted")
-RECORD_BYTES, CURVES_BYTES = 16 * MEGABYTE, 128 * MEGABYTE  # more is no record
-
-# Known by name: submitit's end of a job that is queued no more, and a run that another process took over.
-INTERRUPTIONS = ("UncompletedJobError", "LockLost")
+RECORD_BYTES = 16 * MEGABYTE  # more is no record
 
 logger = logging.getLogger("cogexp")
 
@@ -78,9 +73,12 @@ class Record:
 
     def __post_init__(self) -> None:
         """Check status and types, convert to plain values, null what is not finite, redact the error."""
-        lost: dict[str, str] = {}
+        not_finite: dict[str, str] = {}
         for item in dataclasses.fields(self):
-            value = _plain(getattr(self, item.name), item.name, lost)
+            try:
+                value = plain(getattr(self, item.name), item.name, not_finite)
+            except TypeError as error:
+                raise RecordError(f"record.{error}") from None
             expected = FIELD_TYPES.get(item.name, dict)
             if not isinstance(value, expected):
                 raise RecordError(f"record.{item.name} has the wrong type: {type(value).__name__}")
@@ -97,7 +95,7 @@ class Record:
         if self.error is not None:
             keys = {"type": "", "message": "", "stage": None, **self.error}
             object.__setattr__(self, "error", {**keys, "message": redact(str(keys["message"]))})
-        for path, reason in lost.items():
+        for path, reason in not_finite.items():
             if path.startswith("spec."):
                 raise RecordError(f"record.{path} must be finite: {reason}")
             self.skipped.setdefault(path.removeprefix("scores."), reason)
@@ -105,8 +103,8 @@ class Record:
     def to_dict(self) -> dict[str, Any]:
         """What record.json holds: every field but `per_frame`, a copy that the caller may change."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "per_frame"}
-        plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
-        return plain
+        copied: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
+        return copied
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], per_frame: Mapping[str, Any] | None = None) -> Record:
@@ -121,9 +119,7 @@ class Record:
         if problem := record_schema.problem(values):
             raise RecordError(f"record.{problem}")
         values = record_schema.without_controls(values)
-        return cls(
-            **{name: values[name] for name in known if name in values}, per_frame=dict(per_frame or {})
-        )
+        return cls(**values, per_frame=dict(per_frame or {}))
 
 
 LATER_KEYS = ("study", "digests")  # older records lack them
@@ -147,15 +143,10 @@ def write(record: Record, folder: Path) -> Path:
     make_folder(folder)
     texts = {RECORD_FILE: json.dumps(record.to_dict(), allow_nan=False, ensure_ascii=False, indent=2) + "\n"}
     if record.per_frame:
-        texts = {PER_FRAME_FILE: curves_text(record.per_frame), **texts}
+        texts = {PER_FRAME_FILE: per_frame_file.text_of(record.per_frame), **texts}
     absent = () if record.per_frame else (PER_FRAME_FILE,)  # curves of an earlier attempt
     write_in_order(folder, texts, absent)
     return folder / RECORD_FILE
-
-
-def curves_text(per_frame: Mapping[str, Any]) -> str:
-    """What per_frame.json holds."""
-    return json.dumps(per_frame, allow_nan=False) + "\n"
 
 
 def with_digests(record: Record, folder: Path) -> Record:
@@ -166,7 +157,7 @@ def with_digests(record: Record, folder: Path) -> Record:
     """
     found = stored.digests_of(folder, record.files.values())
     if record.per_frame:
-        found[PER_FRAME_FILE] = stored.digest_of_text(curves_text(record.per_frame))
+        found[PER_FRAME_FILE] = stored.digest_of_text(per_frame_file.text_of(record.per_frame))
     return dataclasses.replace(record, digests=found)
 
 
@@ -182,18 +173,15 @@ def read(folder_or_file: Path, *, per_frame: bool = True) -> Record:
     Unreadable curves do not make the record unreadable: they are left out with a warning.
     """
     path = folder_or_file / RECORD_FILE if os.path.isdir(folder_or_file) else folder_or_file
-    curves: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     beside = path.with_name(PER_FRAME_FILE)
     if per_frame and beside.is_file():
         try:
-            curves = _load_json(beside, max_bytes=CURVES_BYTES)
-            if problem := record_schema.curves_problem(curves):
-                raise RecordError(f"{beside}: {problem}")
-        except RecordError as error:
-            curves = {}
-            logger.warning("per-frame curves left out: %s", error)
+            found = per_frame_file.read(beside)
+        except (FileNotFoundError, ForeignDataError) as error:
+            logger.warning("per-frame curves left out: %s: %s", beside, error)
     try:
-        return Record.from_dict(_load_json(path), curves)
+        return Record.from_dict(_load_json(path), found)
     except RecordError as error:
         raise RecordError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
 
@@ -251,52 +239,10 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
-def describe_error(error: BaseException, stage: str | None) -> dict[str, Any]:
-    """An exception as `Record.error`: its type, its redacted message (its type if it has none), the stage."""
-    name = type(error).__name__
-    return {"type": name, "message": redact(str(error) or name), "stage": stage}
-
-
-def status_of(error: BaseException) -> str:
-    """'interrupted', 'oom' or 'failed'."""
-    if isinstance(error, (KeyboardInterrupt, SystemExit)) or type(error).__name__ in INTERRUPTIONS:
-        return "interrupted"
-    return "oom" if is_out_of_memory(error) else "failed"
-
-
-def _plain(value: Any, path: str, lost: dict[str, str]) -> Any:
-    """`value` as plain JSON values; what is not finite becomes None, named in `lost` by its dotted path."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return value.encode(
-            "utf-8", "replace"
-        ).decode()  # undecodable file names would break the file's encoding
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    if isinstance(value, numbers.Real):
-        if math.isfinite(value):
-            return float(value)
-        lost[path.partition("[")[0]] = f"the value was {float(value)}, not a finite number; kept as null"
-        return None
-    if isinstance(value, Mapping):
-        return {
-            str(key).encode("utf-8", "replace").decode(): _plain(item, f"{path}.{key}", lost)
-            for key, item in value.items()
-        }
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, f"{path}[{i}]", lost) for i, item in enumerate(value)]
-    if isinstance(value, os.PathLike):
-        return Path(value).as_posix()
-    if hasattr(value, "tolist"):  # numpy and torch, without importing them
-        return _plain(value.tolist(), path, lost)
-    raise RecordError(f"record.{path} must be a plain value, got {type(value).__name__}")
-
-
-def _load_json(path: Path, *, max_bytes: int = RECORD_BYTES) -> Any:
+def _load_json(path: Path) -> Any:
     """The JSON in `path`; RecordError when there is none, or when it is not JSON (NaN is not)."""
     try:
-        return read_json(path, max_bytes=max_bytes)
+        return read_json(path, max_bytes=RECORD_BYTES)
     except FileNotFoundError:
         raise RecordError(f"{path}: there is no record here") from None
     except ForeignDataError as error:

@@ -12,8 +12,8 @@ from cogexp import record as records
 from cogexp.machine import device_of, importing
 from cogexp.record import Record
 from cogexp.spec import RunSpec
-from cogexp.storage.durable import make_folder
 from cogexp.storage.lock import LOCK_FILE, Lock
+from cogexp.storage.run_files import own_folder
 from cogexp.terminal import Progress, Silent
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _alone(folder: Path, progress: Progress) -> Iterator[tuple[Lock | None, OSEr
         folder / LOCK_FILE, on_wait=lambda who: progress.say(f"waiting for {folder.name}: {who} works on it")
     )
     try:
-        make_folder(folder)
+        own_folder(folder)
         lock.acquire()
     except OSError as error:
         yield None, error

@@ -19,8 +19,10 @@ from cogexp.attempt import Attempt
 from cogexp.engine.decode import InvalidFrames
 from cogexp.metrics import EvalClip, EvalClipBuilder
 from cogexp.request.prompt_window import cuts
+from cogexp.sheet import frames_to_show
 from cogexp.spec import RunSpec, UpscalerSpec
 from cogexp.store import Keys, Store, calibration_key, calibration_spec, text_key
+from cogexp.system.faults import reason_of
 from cogexp.terminal import Progress
 from cogexp.upscale.errors import InvalidPixels
 from cogexp.video import Writer
@@ -33,8 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("cogexp")
 
 BLACK_LEVEL = 2  # a clip whose brightest pixel is this dark is no night scene, it is an overflow
-SEEN_LEVEL = 16  # a clip with a pixel this bright is no black one, whatever an upscaler smooths
-SHOWN = 4  # frames on the contact sheet
+VISIBLE_LEVEL = 16  # a clip with a pixel this bright is no black one, whatever an upscaler smooths
 GPU_CHUNK, CPU_CHUNK = 4, 1  # frames upscaled at once; on a CPU more at once is no faster
 
 
@@ -64,12 +65,8 @@ def latents(attempt: Attempt, store: Store, progress: Progress) -> Tensor:
     with progress.stage("denoise", spec.sampler.steps) as advance, meter("denoise"):
         made = generate.denoise(spec, embeddings, attempt.device, lambda done, _: advance(done), ratios)
     attempt.tell()
-    store.save(
-        "denoise",
-        keys.denoise,
-        {"latents": made},
-        {name: meter.stages[name] for name in ("encode", "denoise")},
-    )
+    costs = {name: meter.stages[name] for name in ("encode", "denoise")}
+    store.save("denoise", keys.denoise, {"latents": made}, costs)
     return made
 
 
@@ -127,7 +124,7 @@ def _calibration(attempt: Attempt, store: Store, progress: Progress) -> list[flo
         try:
             magcache.write(file, ratios, about)
         except OSError as error:  # costs only the reuse
-            note = f"not kept ({error.strerror or error})"
+            note = f"not kept ({reason_of(error)})"
             log.warning("MagCache's calibration could not be kept: %s", error)
         attempt.resolved["magcache"] = f"calibrated in one exact clip of its own, {note}"
     else:
@@ -208,7 +205,7 @@ def stream(attempt: Attempt, chunks: Iterator[np.ndarray], progress: Progress) -
                 enlarged += [frame for index, frame in enumerate(large, done) if index in shown]
                 done += len(large)
                 advance(done)
-        if upscaler and brightest <= BLACK_LEVEL and max(int(chunk.max()) for chunk in native) >= SEEN_LEVEL:
+        if upscaler and _is_overflow(brightest, native):
             meter.current = "upscale"
             raise InvalidPixels(
                 f"every upscaled frame is black (brightest pixel {brightest} of 255), the native clip is not"
@@ -222,6 +219,11 @@ def stream(attempt: Attempt, chunks: Iterator[np.ndarray], progress: Progress) -
         shown=shown,
         upscaled_shown=np.stack(enlarged) if upscaler else None,
     )
+
+
+def _is_overflow(brightest: int, native: list[np.ndarray]) -> bool:
+    """Whether an upscaled clip with this brightest pixel is black though its source is not."""
+    return brightest <= BLACK_LEVEL and max(int(chunk.max()) for chunk in native) >= VISIBLE_LEVEL
 
 
 @functools.lru_cache(maxsize=1)
@@ -244,9 +246,3 @@ def _load(attempt: Attempt, progress: Progress, *names: str) -> None:
     ):
         for name in names:
             MODELS.part(name, attempt.spec, attempt.device)
-
-
-def frames_to_show(frames: int) -> list[int]:
-    """Indices of at most SHOWN frames, evenly from the first to the last."""
-    count = min(frames, SHOWN)
-    return [round(index * (frames - 1) / max(count - 1, 1)) for index in range(count)]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from cogexp import tiles
 from cogexp.spec import RunSpec, digest
 from cogexp.storage import bounded_folder, stage_check, stage_file
+from cogexp.system.faults import reason_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -144,8 +145,8 @@ class Store:
         except FileNotFoundError:  # another process made room
             return None
         except OSError as error:
-            reason = error.strerror or error
-            log.warning("the stored %s result cannot be read (%s) and will be made again", kind, reason)
+            why = reason_of(error)
+            log.warning("the stored %s result cannot be read (%s) and will be made again", kind, why)
             return None
         if not stage.verified:
             log.info("the stored %s result is of an earlier version, without a digest: %s", kind, path.name)

@@ -16,10 +16,11 @@ from types import TracebackType
 import av
 import numpy as np
 
-from cogexp.media.errors import VideoError, first_line
+from cogexp.media.errors import VideoError
 from cogexp.media.probe import Probe
 from cogexp.media.reading import Clip, Video, probe, read
 from cogexp.storage.durable import flush_file, staged_name
+from cogexp.system.faults import reason_of
 
 __all__ = ["Clip", "Probe", "Video", "VideoError", "Writer", "probe", "read"]
 
@@ -105,7 +106,7 @@ class Writer:
             yield
         except (OSError, ValueError, av.error.FFmpegError) as error:
             self._discard()
-            reason = getattr(error, "strerror", None) or first_line(error)
+            reason = reason_of(error)
             if isinstance(error, av.error.ExternalError):
                 # x264 says no more to FFmpeg than that it failed; with settings that are checked it is this.
                 reason = f"libx264 failed, as it does when memory is short ({reason})"

@@ -14,8 +14,9 @@ import yaml
 from cogexp import machine
 from cogexp.build import GROUPS, TOP_LEVEL, build_downloads
 from cogexp.cli import bench, compose, help, inspect, inspect_layers, optimize, plan, runs
-from cogexp.cli.compose import launcher_of, parse_words
+from cogexp.cli.compose import launcher_of
 from cogexp.cli.requests import requests_of
+from cogexp.cli.words import Words, parse_words
 from cogexp.spec import SpecError
 from tests.documented import ROOT, commands, has_placeholder, spans
 
@@ -36,7 +37,7 @@ def _each_value_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """All jobs of a sweep are composed; of those that hold nothing new beside the others none is built."""
     original = compose.compose_jobs
 
-    def fewer(words: compose.Words) -> list[dict[str, Any]]:
+    def fewer(words: Words) -> list[dict[str, Any]]:
         seen: set[tuple[str, str]] = set()
         kept = []
         for job in original(words):

@@ -20,8 +20,10 @@ import pytest
 from cogexp import provenance
 from cogexp import record as records
 from cogexp.machine import importing
-from cogexp.provenance import git_state, redact
+from cogexp.provenance import git_state
 from cogexp.record import Record, RecordError, is_done, load_many, read, write
+from cogexp.storage import run_error
+from cogexp.system.redact import redact
 from tests.waiting import PATIENCE
 
 CONTRACT = {
@@ -276,11 +278,11 @@ class OutOfMemoryError(RuntimeError):
     ],
 )
 def test_an_error_has_a_status(error: BaseException, status: str) -> None:
-    assert records.status_of(error) == status
+    assert run_error.status_of(error) == status
 
 
 def test_an_error_without_words_is_described_by_its_type() -> None:
-    assert records.describe_error(KeyError(), "load") == {
+    assert run_error.describe_error(KeyError(), "load") == {
         "type": "KeyError", "message": "KeyError", "stage": "load"
     }  # fmt: skip
 

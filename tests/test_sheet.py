@@ -12,7 +12,9 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from PIL import Image
 
 from cogexp import sheet
-from cogexp.sheet import WIDTH, Detail, busiest, contact_sheet, font_for, wrap, writable
+from cogexp.media import text_layout
+from cogexp.media.text_layout import font_for, wrap, writable
+from cogexp.sheet import WIDTH, Detail, busiest, contact_sheet
 
 
 def noise(frames: int, height: int, width: int) -> np.ndarray:
@@ -79,7 +81,7 @@ def test_the_detail_is_where_the_structure_is() -> None:
 
 
 def test_text_that_no_font_can_write_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sheet, "_system_font", lambda language: None)
+    monkeypatch.setattr(text_layout, "_system_font", lambda language: None)
     assert not writable("늑대 두 마리")
     assert writable("Zwei Wölfe, a “Disney-like” sense of space…")
     korean = draw(tmp_path / "a.png", noise(1, 64, 64), title="늑대 두 마리")
@@ -114,7 +116,7 @@ def test_korean_is_drawn_in_a_font_of_the_system_that_has_hangul(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = block_font(tmp_path / "blocks.ttf", {"늑": 300, "대": 900})
-    monkeypatch.setattr(sheet, "_system_font", lambda language: file if language == "ko" else None)
+    monkeypatch.setattr(text_layout, "_system_font", lambda language: file if language == "ko" else None)
     assert writable("늑대")
     assert not writable("волк"), "no font for that one"
     boxes = [font_for("늑대", 100).getmask(letter).getbbox() for letter in "늑대"]
@@ -130,11 +132,11 @@ def test_fontconfig_is_asked_for_the_language(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "fc-list").write_text(f"""#!/bin/sh\n[ "$1" = :lang=ru ] && echo '{file}: '\n""", "utf-8")
     (tmp_path / "fc-list").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    sheet._system_font.cache_clear()
+    text_layout._system_font.cache_clear()
     try:
-        assert [sheet._system_font(language) for language in ("ru", "ja")] == [file, None]
+        assert [text_layout._system_font(language) for language in ("ru", "ja")] == [file, None]
     finally:
-        sheet._system_font.cache_clear()
+        text_layout._system_font.cache_clear()
 
 
 @pytest.mark.parametrize("letter", ["x", "늑", "🐺", "\u0301", "\u200b", "i "])

@@ -12,6 +12,7 @@ import torch
 
 from cogexp.build import build
 from cogexp.spec import OptimizationSpec, RunSpec, UpscalerSpec
+from cogexp.storage.durable import staged_name
 from cogexp.store import Keys, Store, calibration_key
 
 
@@ -117,8 +118,9 @@ def test_leftovers_of_killed_saves_count_and_are_collected(tmp_path: Path) -> No
         store.save("denoise", key, latents(3000), COSTS)
         os.utime(store.path("denoise", key), (1000 + age, 1000 + age))
     folder = tmp_path / "denoise"
-    old = [folder / "k.4711.tmp", folder / ".k.0123abcd.tmp", folder / ".tmpAb12Cd"]  # ours and safetensors'
-    young = folder / ".k.89ef.tmp"
+    names = ("k.4711.tmp", ".k.0123abcd.tmp", ".tmpAb12Cd")  # of earlier versions, and safetensors'
+    old = [*(folder / name for name in names), staged_name(store.path("denoise", "k"))]
+    young = staged_name(store.path("denoise", "k"))
     for file in (*old, young):
         file.write_bytes(b"x" * 20000)
     for file in old:

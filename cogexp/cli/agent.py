@@ -10,6 +10,7 @@ from cogexp.build import build, build_settings
 from cogexp.cli import compose
 from cogexp.cli.requests import check_hydra_keys
 from cogexp.cli.runs import preflight, show_log_lines
+from cogexp.cli.words import parse_words
 from cogexp.launch.execute import execute
 from cogexp.spec import SpecError
 from cogexp.storage.foreign_data import ForeignDataError, read_yaml
@@ -29,7 +30,7 @@ def command(argv: list[str]) -> int:
     if not own.get("count", "1").isdigit():
         raise SpecError(f"count must be a whole number, got {own['count']!r}; nearest: 1")
     given = [word for word in argv if "=" in word and word.partition("=")[0] not in OWN]
-    words = compose.parse_words(given)
+    words = parse_words(given)
     if words.multirun:
         raise SpecError("agent takes its axes from the sweep, got sweep=NAME or -m as well")
     check_hydra_keys(words, launches=False)
@@ -79,7 +80,7 @@ class Jobs:
             asked = sweep_words()
             keys = {word.partition("=")[0] for word in asked}
             given = [word for word in self.given if word.partition("=")[0] not in keys]
-            words = compose.parse_words([*given, *asked])
+            words = parse_words([*given, *asked])
             request = build(compose.compose_jobs(words)[0])
             preflight([request], self.progress)
         except SpecError:

@@ -10,9 +10,10 @@ from pathlib import Path
 from cogexp import bench as benches
 from cogexp.bench import Bench, bench
 from cogexp.build import Request
-from cogexp.cli import bench_tables, compose
+from cogexp.cli import bench_tables
 from cogexp.cli.requests import requests_of
 from cogexp.cli.runs import show_log_lines
+from cogexp.cli.words import Words, parse_words
 from cogexp.spec import SpecError
 from cogexp.system import interrupts
 from cogexp.terminal import Progress, for_stderr
@@ -131,13 +132,13 @@ def _whole(key: str, value: str, what: str, highest: int, nearest: int) -> int:
     return int(value)
 
 
-def parse(argv: list[str]) -> compose.Words:
+def parse(argv: list[str]) -> Words:
     """The words of a sweep; a public model gets random weights unless they are asked for."""
     keys = {word.partition("=")[0] for word in argv}
     full = any(word.startswith("model=") and word not in ("model=nano", "model=auto") for word in argv)
     if full and not {"model.weights", "model.path"} & keys:
         argv = [*argv, "model.weights=random"]
-    return compose.parse_words(argv if "-m" in argv or "--multirun" in argv else ["-m", *argv])
+    return parse_words(argv if "-m" in argv or "--multirun" in argv else ["-m", *argv])
 
 
 def distinct(requests: list[Request]) -> list[Request]:

@@ -29,9 +29,13 @@ def label(spec: dict[str, Any]) -> str:
 
 def flags_of(spec: dict[str, Any], without: frozenset[tuple[str, Any]] = frozenset()) -> str:
     """The flags that are set, but for those in `without`; or 'none'."""
-    changed = RunSpec.from_dict(spec).optimization.changed()
-    shown = [f"{k}={str(v).lower()}" for k, v in changed.items() if (k, v) not in without]
+    shown = [f"{k}={str(v).lower()}" for k, v in _changed(spec).items() if (k, v) not in without]
     return ", ".join(shown) or "none"
+
+
+def _changed(spec: dict[str, Any]) -> dict[str, bool | str]:
+    """The flags of a recorded spec that are not at their defaults, without those of a later version."""
+    return RunSpec.from_dict(spec).optimization.changed()
 
 
 def summary(one: Bench) -> str:
@@ -50,9 +54,7 @@ def show(found: list[Bench]) -> None:
     on_gpu = "gpu" in found[0].device
     where = found[0].device.get("gpu") or f"{found[0].device.get('cpu', 'unknown')} (CPU)"
     versions = found[0].versions
-    common = frozenset.intersection(
-        *(frozenset(RunSpec.from_dict(one.spec).optimization.changed().items()) for one in found)
-    )
+    common = frozenset.intersection(*(frozenset(_changed(one.spec).items()) for one in found))
     heads = {_head(one) for one in found}
     out.print()
     out.print(Text(f"{where}, torch {versions.get('torch')}, diffusers {versions.get('diffusers')}", "bold"))

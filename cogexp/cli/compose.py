@@ -14,43 +14,19 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep, Sweep
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from cogexp.build import GROUPS
 from cogexp.cli import sizes
 from cogexp.cli.combine import Combiner
 from cogexp.cli.interpolation import to_plain
-from cogexp.cli.paths import conf_dir
-from cogexp.cli.words import Parser, Words, parse_words, quote_text
+from cogexp.cli.overrides import HYDRA_ERRORS, check_group, parse_override
+from cogexp.cli.words import Words
 from cogexp.spec import SpecError, check_choice
 from cogexp.system.text import shortened
 
-__all__ = [
-    "Parser",
-    "Words",
-    "check_group",
-    "compose_jobs",
-    "compose_one",
-    "hydra_ready",
-    "launcher_of",
-    "parse_override",
-    "parse_words",
-    "quote_text",
-    "to_plain",
-]
-
-# What Hydra raises for words that it cannot take: its own errors, and Python's from somewhere inside.
-HYDRA_ERRORS = (
-    HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError, KeyError, IndexError,
-    AttributeError, AssertionError, RecursionError, OSError,
-)  # fmt: skip
 MOST_JOBS = 100_000
-LONGEST_WORD, MOST_NESTED = 100_000, 12
 LAUNCHERS = ("basic", "overlap", "workers", "ray", "submitit")
 
 
@@ -173,62 +149,6 @@ def launcher_of(words: Words) -> dict[str, Any]:
     keys = OmegaConf.to_container(config.hydra.launcher, resolve=True)
     assert isinstance(keys, dict)
     return {"name": name} | {str(key): value for key, value in keys.items() if key != "_target_"}
-
-
-def parse_override(word: str) -> Override:
-    """One word in Hydra's grammar; SpecError when it is none."""
-    if len(word) > LONGEST_WORD or _nesting(word) > MOST_NESTED:
-        raise SpecError(
-            f"{shortened(word.partition('=')[0], 80)} must have at most {LONGEST_WORD:,} characters and "
-            f"{MOST_NESTED} brackets in one another, got {shortened(word)!r}; quote a text"
-        )
-    try:
-        return OverridesParser.create().parse_override(word)
-    except HYDRA_ERRORS:
-        key = shortened(word.partition("=")[0], 80)
-        raise SpecError(
-            f"{key} must be written key=value in Hydra's grammar, got {shortened(word)!r}; "
-            f"quote special characters, for example: \"{key}='...'\""
-        ) from None
-
-
-def _nesting(word: str) -> int:
-    """How deep brackets stand in one another outside of quotes: Hydra and OmegaConf recurse into them."""
-    depth = deepest = 0
-    quote = ""
-    for letter in word:
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "'\"":
-            quote = letter
-        elif letter in "[{(":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif letter in "]})":
-            depth -= 1
-    return deepest
-
-
-def check_group(override: Override) -> None:
-    """Refuse a group's value that is no option, before Hydra answers with a traceback."""
-    group = override.key_or_group
-    if group not in GROUPS or override.is_delete():
-        return
-    value = override.value()
-    values = value.list if isinstance(value, Sweep) and hasattr(value, "list") else [value]
-    for choice in values:
-        name = getattr(choice, "text", choice)
-        options = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
-        if isinstance(name, str) and (
-            name in options or (sizes.SIZE.fullmatch(f"resolution/{name}") and group == "resolution")
-        ):
-            continue
-        written = "null" if name is None else str(name).lower() if isinstance(name, bool) else str(name)
-        near = get_close_matches(written, options, n=1, cutoff=0.3)
-        rule = "WxH or one of" if group == "resolution" else "one of"
-        raise SpecError(
-            f"{group} must be {rule} {', '.join(options)}, got {written}; nearest: {(near or options)[0]}"
-        )
 
 
 def _short(error: Exception, words: Words) -> str:

@@ -15,14 +15,14 @@ MOST_FILES = 1_000
 CODE_KEYS = ("_target_", "_convert_", "_recursive_", "_partial_", "searchpath", "callbacks")
 
 
-def check(folder: Path, name: str, given: str) -> None:
+def check(folder: Path, name: str, word: str) -> None:
     """Refuse a folder that has no config of this name, or a file in it that Hydra could choke on.
 
     Raises:
         SpecError: it names the file and what is wrong with it: no YAML, too much of it, code to be run.
     """
     if not is_file(folder / f"{name}.yaml"):
-        raise SpecError(f"--config-path must hold {name}.yaml, got {given!r}; a run's folder has one")
+        raise SpecError(f"--config-path must hold {name}.yaml, got {word!r}; a run's folder has one")
     for file in _files(folder):
         try:
             found = read_yaml(file)

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cogexp.cli import compose
 from cogexp.cli.pick import split_folder
 from cogexp.cli.runs import show_log_lines
+from cogexp.cli.words import Parser
 from cogexp.spec import SpecError
 from cogexp.study.query import Query, read_query
 from cogexp.system import faults
@@ -28,7 +28,7 @@ def command(argv: list[str]) -> int:
     from cogexp.tracking import dashboard as boards
     from cogexp.tracking.logged import logged_by
 
-    parser = compose.Parser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("words", nargs="*")
     options = parser.parse_intermixed_args(argv)

@@ -10,6 +10,7 @@ from cogexp import record as records
 from cogexp.build import build_settings
 from cogexp.cli import compose
 from cogexp.cli.runs import show_log_lines
+from cogexp.cli.words import Parser, parse_words
 from cogexp.spec import SpecError
 from cogexp.storage.run_files import is_file, is_folder
 from cogexp.system import interrupts
@@ -18,7 +19,7 @@ from cogexp.terminal import for_stderr
 
 def command(argv: list[str]) -> int:
     """0 when the cause was named, 1 when the latents are gone, 2 when there is no such run."""
-    parser = compose.Parser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("words", nargs="*")
     options = parser.parse_intermixed_args(argv)
@@ -28,7 +29,7 @@ def command(argv: list[str]) -> int:
         raise SpecError(
             f"explain needs one run (its id or folder), got {len(runs)}; python -m cogexp explain --help"
         )
-    settings = build_settings(compose.compose_jobs(compose.parse_words(overrides))[0])
+    settings = build_settings(compose.compose_jobs(parse_words(overrides))[0])
     folder = find_run(runs[0], settings.outputs)
     show_log_lines(settings.debug)
     interrupts.install()

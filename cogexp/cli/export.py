@@ -6,13 +6,14 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from cogexp.cli import compose
 from cogexp.cli.pick import split_folder
+from cogexp.cli.words import Parser
 from cogexp.launch.logs import show_log_lines
 from cogexp.spec import SpecError, check_choice
 from cogexp.storage.durable import replacing
 from cogexp.storage.run_files import expanded, is_folder
 from cogexp.study import load
+from cogexp.system.faults import reason_of
 from cogexp.system.text import csv_cell
 
 FORMATS = ("csv", "parquet")
@@ -21,7 +22,7 @@ PARQUET_HINT = "pip install 'cogexp[parquet]'"
 
 def command(argv: list[str]) -> int:
     """0 when the table was written (CSV without FILE goes to stdout), 2 when the request was wrong."""
-    parser = compose.Parser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--to")
     parser.add_argument("words", nargs="*")
     options = parser.parse_intermixed_args(argv)
@@ -44,7 +45,8 @@ def command(argv: list[str]) -> int:
     show_log_lines(False)
     frame = load(folder, study).frame()
     if to == "csv":  # opened in a spreadsheet, a text that begins with '=' would be computed
-        frame = frame.map(csv_cell).rename(columns=csv_cell)
+        # Column by column: DataFrame.map came with pandas 2.1.
+        frame = frame.apply(lambda column: column.map(csv_cell)).rename(columns=csv_cell)
     if file is None:
         sys.stdout.write(frame.to_csv(index=False))
         return 0
@@ -56,6 +58,6 @@ def command(argv: list[str]) -> int:
             else:
                 frame.to_parquet(staged, index=False)
     except OSError as error:
-        raise SpecError(f"FILE must be writable, got {str(file)!r}: {error.strerror or error}") from None
+        raise SpecError(f"FILE must be writable, got {str(file)!r}: {reason_of(error)}") from None
     print(f"{len(frame)} runs, {len(frame.columns)} columns: {file}", file=sys.stderr)
     return 0

@@ -6,6 +6,7 @@ from cogexp.build import build_downloads
 from cogexp.catalog import VARIANTS
 from cogexp.cli import compose
 from cogexp.cli.runs import show_log_lines
+from cogexp.cli.words import parse_words
 from cogexp.spec import MetricsSpec, ModelSpec
 from cogexp.system import interrupts
 from cogexp.system.network import NetworkError
@@ -16,7 +17,7 @@ GIB = 2**30
 
 def command(argv: list[str]) -> int:
     """0 when everything is here, 1 when something could not be had."""
-    words = compose.parse_words(argv)
+    words = parse_words(argv)
     model, metrics, settings = build_downloads(compose.compose_jobs(words)[0])
     show_log_lines(settings.debug)
     interrupts.install()

@@ -10,7 +10,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from cogexp.cli import sizes
-from cogexp.cli.compose import check_group, compose_one, hydra_ready, parse_override
+from cogexp.cli.compose import compose_one, hydra_ready
+from cogexp.cli.overrides import check_group, parse_override
 from cogexp.cli.words import Words, quote_text
 from cogexp.spec import SpecError
 
@@ -27,22 +28,22 @@ def ask_hydra(words: Words, argv: list[str]) -> int:
     GlobalHydra.instance().clear()
     options = [word for word in argv if not {quote_text(word), f"+{quote_text(word)}"} & set(words.overrides)]
     before, sys.argv = sys.argv, [sys.argv[0], *options, *words.overrides]
-    said = io.StringIO()
+    stderr = io.StringIO()
     try:
-        with redirect_stderr(said):
+        with redirect_stderr(stderr):
             hydra.main(config_path=str(words.config_dir), config_name=words.config_name, version_base="1.3")(
                 _no_task
             )()
     except SystemExit as end:
         if end.code:
-            last = (said.getvalue().strip() or "it says no more").splitlines()[-1]
+            last = (stderr.getvalue().strip() or "it says no more").splitlines()[-1]
             raise SpecError(f"Hydra cannot do this: {last.partition('error: ')[2] or last}") from None
         return 0
     except ValueError as error:
         raise SpecError(f"Hydra cannot do this: {str(error).partition(chr(10))[0]}") from None
     finally:
         sys.argv = before
-    print(said.getvalue(), end="", file=sys.stderr)
+    print(stderr.getvalue(), end="", file=sys.stderr)
     return 0
 
 

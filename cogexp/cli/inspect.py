@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cogexp.build import Request
-from cogexp.cli import compose, inspect_layers
+from cogexp.cli import inspect_layers
 from cogexp.cli.requests import requests_of
+from cogexp.cli.words import parse_words
 from cogexp.launch.logs import show_log_lines
 from cogexp.record import now
 from cogexp.spec import RunSpec, SpecError, check_choice
+from cogexp.system.faults import one_line
 from cogexp.terminal import for_stderr
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def command(argv: list[str]) -> int:
     check_choice("format", form, FORMATS)
     if as_json and "format" in options:
         raise SpecError(f"format must not be given with --json, got format={form}; nearest: --json alone")
-    words = compose.parse_words(rest)
+    words = parse_words(rest)
     if words.multirun or words.passthrough:
         raise SpecError(
             "inspect describes one setting, got an option for runs; nearest: leave -m, --cfg and --info out"
@@ -96,7 +98,7 @@ def _show(
         except (RuntimeError, OSError, ValueError, MemoryError) as error:
             if isinstance(error, SpecError):
                 raise
-            log.error("inspect failed: %s", " ".join(str(error).split()) or type(error).__name__)
+            log.error("inspect failed: %s", one_line(error))
             log.debug("traceback", exc_info=True)
             return 1
         inspect_layers.track(request, atlas, layers, started, progress)

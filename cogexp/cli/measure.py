@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from cogexp.build import build
 from cogexp.cli import compose, tables
 from cogexp.cli.runs import show_log_lines
+from cogexp.cli.words import Parser, parse_words
 from cogexp.spec import MetricsSpec, SpecError
 from cogexp.system import interrupts
+from cogexp.system.faults import reason_of
 from cogexp.terminal import Progress, for_stderr
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ CLIPS = (
 def command(argv: list[str]) -> int:
     """0 when every file was measured, 1 when one could not be read, 2 when the request was wrong."""
     before, after = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
-    parser = compose.Parser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--prompt")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("words", nargs="*")
@@ -40,7 +42,7 @@ def command(argv: list[str]) -> int:
     files = clips_of([Path(w) for w in [*options.words, *after] if w not in overrides])
     # The files may show anything, so no network of the embedded model's own world unless it is asked for.
     general = f"metrics.clip_model={MetricsSpec().clip_model}"
-    words = compose.parse_words(["model=nano", general, *overrides])
+    words = parse_words(["model=nano", general, *overrides])
     request = build(compose.compose_jobs(words)[0])
     show_log_lines(request.settings.debug)
     interrupts.install()
@@ -53,7 +55,7 @@ def clips_of(paths: list[Path]) -> list[Path]:
         raise SpecError("measure needs at least one video file, got none; for example: measure clip.mp4")
     files: list[Path] = []
     for path in paths:
-        if not exists(path):
+        if not os.path.exists(path):  # false for a name that can be none (too long, a null byte)
             raise SpecError(f"measure needs video files, got {str(path)!r}, which does not exist")
         if not path.is_dir():
             files.append(path)
@@ -61,20 +63,12 @@ def clips_of(paths: list[Path]) -> list[Path]:
         try:
             inside = sorted(f for f in path.iterdir() if f.suffix.lower() in CLIPS.split() and not f.is_dir())
         except OSError as error:
-            raise SpecError(f"measure cannot read the folder {str(path)!r}: {error.strerror}") from error
+            raise SpecError(f"measure cannot read the folder {str(path)!r}: {reason_of(error)}") from error
         inside = [f for f in inside if not f.name.startswith(".")]
         if not inside:
             raise SpecError(f"measure needs video files, got the folder {str(path)!r}, which holds none")
         files += inside
     return list(dict.fromkeys(files))
-
-
-def exists(path: Path) -> bool:
-    """A name too long for the file system names nothing."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
 
 
 def _measure_all(files: list[Path], prompt: str | None, as_json: bool, request: Any) -> int:

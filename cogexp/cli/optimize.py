@@ -11,7 +11,9 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from cogexp import record as records
 from cogexp.build import Request, build
 from cogexp.cli import compose, decision
+from cogexp.cli.overrides import parse_override
 from cogexp.cli.runs import preflight_problem, show_log_lines
+from cogexp.cli.words import parse_words
 from cogexp.launch.execute import execute, run_folder
 from cogexp.metrics.names import resolve_names
 from cogexp.record import Record
@@ -47,7 +49,7 @@ class Asked:
     def jobs(self, values: dict[str, Value]) -> list[Request]:
         """The runs of one setting: every prompt and seed."""
         words = [*self.fixed, *(f"{name}={value}" for name, value in values.items())]
-        return [build(job) for job in compose.compose_jobs(compose.parse_words(["-m", *words]))]
+        return [build(job) for job in compose.compose_jobs(parse_words(["-m", *words]))]
 
 
 def command(argv: list[str]) -> int:
@@ -104,8 +106,8 @@ def read(argv: list[str]) -> Asked:
         raise SpecError(f"trials must be a whole number, got {count!r}; nearest: {TRIALS}")
     check_range("trials", int(count), 1, 100_000)
     dimensions, fixed = [], []
-    for word in compose.parse_words(["-m", *rest]).overrides:
-        override = compose.parse_override(word)
+    for word in parse_words(["-m", *rest]).overrides:
+        override = parse_override(word)
         if override.is_sweep_override() and override.key_or_group not in REPEATED:
             dimensions.append(dimension_of(override))
         else:

@@ -8,7 +8,8 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from cogexp.cli import compose, tables
+from cogexp.cli import tables
+from cogexp.cli.words import Parser
 from cogexp.launch.logs import show_log_lines
 from cogexp.spec import SpecError
 from cogexp.storage.run_files import expanded, is_folder
@@ -21,7 +22,7 @@ DEFAULT_DIR = "outputs"
 
 def command(argv: list[str]) -> int:
     """0 with an answer, also when that is 'not decided'; 2 when the request was wrong."""
-    parser = compose.Parser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("words", nargs="*")

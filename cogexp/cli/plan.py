@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from rich.table import Table
 from rich.text import Text
 
-from cogexp.cli import compose, tables
+from cogexp.cli import tables
 from cogexp.cli.requests import requests_of
+from cogexp.cli.words import parse_words
 from cogexp.launch.logs import show_log_lines
 from cogexp.plan import Plan, plan
 from cogexp.plan.cards import find
@@ -22,7 +23,7 @@ SHOWN = 8  # settings that fit, at most
 def command(argv: list[str]) -> int:
     """0; a wrong request raises SpecError."""
     own, rest = split_own(argv)
-    words = compose.parse_words(rest)
+    words = parse_words(rest)
     if words.multirun:
         raise SpecError("plan takes one setting, got -m (a sweep); for example: plan resolution=512x288")
     if not any(word.partition("=")[0] == "device" for word in rest):

@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from cogexp.build import Request
-from cogexp.cli import compose, tables
+from cogexp.cli import tables
 from cogexp.cli.requests import requests_of
 from cogexp.cli.runs import preflight, show_log_lines
+from cogexp.cli.words import parse_words
 from cogexp.launch.execute import execute, run_folder
 from cogexp.quality import Cost, Pair, cost_of, difference, frames_of, pairs
 from cogexp.record import Record, is_done
@@ -33,7 +34,7 @@ def command(argv: list[str]) -> int:
         rest = [*rest, "metrics.names=clip_score"]
     if not {"-m", "--multirun"} & set(rest):
         rest = ["-m", *rest]
-    requests = requests_of(compose.parse_words(rest))
+    requests = requests_of(parse_words(rest))
     found = pairs(request.spec for request in {r.spec.run_id: r for r in requests}.values())
     if not found:
         raise SpecError(

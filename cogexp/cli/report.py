@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from cogexp.cli import compose
 from cogexp.cli.pick import split_folder
 from cogexp.cli.runs import show_log_lines
+from cogexp.cli.words import Parser
 from cogexp.spec import SpecError
 from cogexp.storage.run_files import expanded, is_folder
 from cogexp.study.query import KEYS, Query, read_query
@@ -17,7 +17,7 @@ from cogexp.terminal import for_stderr
 
 def command(argv: list[str]) -> int:
     """0 when the files were written (their paths are printed), 2 when the request was wrong."""
-    parser = compose.Parser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--out")
     parser.add_argument("--embed", action="store_true")
     parser.add_argument("--grid", nargs="+")

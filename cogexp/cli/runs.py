@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from cogexp import record as records
 from cogexp.build import Request, Settings
 from cogexp.cli import compose, decision, tables
-from cogexp.cli.compose import Words
 from cogexp.cli.forecast import show
 from cogexp.cli.requests import requests_of
+from cogexp.cli.words import Words
 from cogexp.launch.execute import execute, run_folder
 from cogexp.launch.host_room import host_room
 from cogexp.launch.logs import show_log_lines

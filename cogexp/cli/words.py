@@ -17,8 +17,8 @@ from cogexp.storage.foreign_data import read_text
 from cogexp.storage.run_files import expanded
 
 SLURM_OPTIONS = "hydra.launcher.slurm."
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")  # what --info prints
 # Free text: a comma or an apostrophe in it is a comma or an apostrophe, not Hydra's grammar.
-INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")  # what Hydra tells of
 TEXT_KEYS = ("prompt.text", "prompt.negative", "study")
 
 

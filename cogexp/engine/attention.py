@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from cogexp.engine.probe import Operations, OptimizationError, took_hold
+from cogexp.system.faults import one_line
 
 # torch's own kernels: with one of them allowed, torch refuses to run another.
 TORCH = {
@@ -107,9 +108,9 @@ def kernel_that_runs(kernel: str, device: str, dtype: torch.dtype) -> str:
         with attention_backend(PACKAGES.get(kernel, "native")), Operations() as seen:
             attend(probe, probe, probe, kernel)
     except (RuntimeError, ValueError, ImportError) as error:
-        line = " ".join(str(error).split())[:160]
+        why = one_line(error, 160)
         raise OptimizationError(
-            f"optimization.attention={kernel} cannot run on {device} in {dtype}: {line}; use sdpa"
+            f"optimization.attention={kernel} cannot run on {device} in {dtype}: {why}; use sdpa"
         ) from error
     if kernel in PACKAGES:
         return f"the {kernel} package's kernel"

@@ -11,6 +11,7 @@ from cogexp.spec import ModelSpec
 from cogexp.storage.checkpoint_code import code_asked_by
 from cogexp.storage.foreign_data import ForeignDataError, read_json
 from cogexp.system import hub
+from cogexp.system.faults import reason_of
 from cogexp.system.network import NetworkError, Unavailable
 
 log = logging.getLogger("cogexp")
@@ -107,7 +108,7 @@ def incomplete(folder: Path) -> str | None:
             try:
                 problem = hub.damage(shard)
             except OSError as error:
-                problem = f"cannot be read ({error.strerror or error})"
+                problem = f"cannot be read ({reason_of(error)})"
             if problem:
                 return f"{part}/{shard.name} {problem}"
     return None

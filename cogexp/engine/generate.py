@@ -63,7 +63,7 @@ def encode_texts(spec: RunSpec, texts: Sequence[str], device: str) -> list[Tenso
     tokens = nano_weights.MAX_SEQUENCE_LENGTH if VARIANTS[spec.model.name].embedded else FULL_SIZE_TOKENS
     with MODELS.on_device(("tokenizer", "text_encoder"), spec, device) as (tokenizer, text_encoder):
         pipeline = _pipeline(tokenizer=tokenizer, text_encoder=text_encoder)
-        made = [
+        embeddings = [
             pipeline.encode_prompt(
                 text,
                 do_classifier_free_guidance=False,
@@ -74,11 +74,11 @@ def encode_texts(spec: RunSpec, texts: Sequence[str], device: str) -> list[Tenso
             )[0]
             for text in texts
         ]
-    if not all(bool(torch.isfinite(embedding).all()) for embedding in made):
+    if not all(bool(torch.isfinite(embedding).all()) for embedding in embeddings):
         raise InvalidFrames(
             f"the text encoder in {spec.model.dtype} gave NaN or infinite embeddings; {OVERFLOW}"
         )
-    return made
+    return embeddings
 
 
 @torch.no_grad()

@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw
 
 from cogexp.inspect.compare import Comparison, View
 from cogexp.inspect.tiles import Tile
-from cogexp.sheet import INK, LINE, MARGIN, PAPER, SOFT, WIDTH, font_for, wrap
+from cogexp.media.text_layout import font_for, wrap
+from cogexp.sheet import INK, LINE, MARGIN, PAPER, SOFT, WIDTH
 
 Colour = tuple[int, int, int]
 _DEFAULT_TILES = (

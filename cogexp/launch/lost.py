@@ -11,8 +11,8 @@ from cogexp import record as records
 from cogexp.build import Request
 from cogexp.launch.execute import run_folder
 from cogexp.record import Record
-from cogexp.storage.durable import make_folder
 from cogexp.storage.lock import LOCK_FILE, Lock
+from cogexp.storage.run_files import own_folder
 
 log = logging.getLogger("cogexp")
 
@@ -23,28 +23,35 @@ def record_lost(
     """The record of a run that could write none itself. One that had finished first stays as it is, and so
     does what the run said of its own interruption after `started`.
 
-    `status` is 'failed', 'oom' or 'interrupted'. None, and no record, when another process works on the run
-    for longer than `wait` seconds: a process that died on another machine still holds it for the lease.
+    `status` is 'failed', 'oom' or 'interrupted'. None, and no record, when the disk takes none, which is
+    logged, or when another process works on the run for longer than `wait` seconds: a process that died on
+    another machine still holds it for the lease.
     """
     folder = run_folder(request)
-    make_folder(folder)
-    lock = Lock(folder / LOCK_FILE)
-    if not lock.acquire(wait):
+    try:
+        own_folder(folder)
+        lock = Lock(folder / LOCK_FILE)
+        if not lock.acquire(wait):
+            return None
+        with closing(lock):
+            found = records.read_if_whole(folder)
+            if found is not None and (records.is_done(folder) or _own(found, started)):
+                return found
+            records.retire(folder)
+            record = _record(request, reason, status, started)
+            records.write(record, folder)
+            return record
+    except OSError as error:  # the other jobs go on
+        log.error("the record of %s could not be written: %s", request.spec.run_id, error)
         return None
-    with closing(lock):
-        found = records.read_if_whole(folder)
-        if found is not None and (records.is_done(folder) or _own(found, started)):
-            return found
-        records.retire(folder)
-        return _write(request, reason, status, started)
 
 
 def _own(found: Record, started: str | None) -> bool:
     return found.status == "interrupted" and started is not None and found.finished >= started
 
 
-def _write(request: Request, reason: str, status: str, started: str | None) -> Record:
-    record = Record(
+def _record(request: Request, reason: str, status: str, started: str | None) -> Record:
+    return Record(
         run_id=request.spec.run_id,
         status=status,
         error={"type": "WorkerDied", "message": reason, "stage": None},
@@ -57,8 +64,3 @@ def _write(request: Request, reason: str, status: str, started: str | None) -> R
         finished=records.now(),
         study=request.settings.study,
     )
-    try:
-        records.write(record, run_folder(request))
-    except OSError as error:  # the other jobs go on
-        log.error("the record of %s could not be written: %s", request.spec.run_id, error)
-    return record

@@ -18,6 +18,7 @@ from cogexp.launch.lost import record_lost
 from cogexp.launch.schedule import Schedule
 from cogexp.storage.lock import LEASE_SECONDS
 from cogexp.system import interrupts
+from cogexp.system.faults import reason_of
 from cogexp.terminal import Progress, Silent
 
 Work = Callable[[Request, Progress], object]
@@ -140,7 +141,7 @@ class Pool:
         self._schedule.put_back(number)
         self._crew.stop(number)
         self._deaths += 1
-        self._progress.say(f"worker {number} died while it was idle ({error.strerror or error})")
+        self._progress.say(f"worker {number} died while it was idle ({reason_of(error)})")
         if self._deaths > MOST_IDLE_DEATHS:  # something ends them: a fresh one would go the same way
             self._workers.discard(number)
         else:

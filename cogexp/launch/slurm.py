@@ -21,6 +21,7 @@ from cogexp.build import Request
 from cogexp.launch.execute import execute, run_folder
 from cogexp.launch.logs import show_log_lines
 from cogexp.launch.lost import record_lost
+from cogexp.launch.slurm_end import how_it_ended
 from cogexp.spec import SpecError, check_choice, check_range
 from cogexp.storage.lock import LEASE_SECONDS
 from cogexp.store import Keys
@@ -145,7 +146,7 @@ def _rest(job: Any, share: Share, cluster: str, progress: Progress) -> list[Requ
     if not (left := share.left()):
         return []
     started = (job.stdout() or "").split()
-    status, reason = _how_it_ended(job, cluster)
+    status, reason = how_it_ended(job, cluster)
     if left[0].spec.run_id in started:
         progress.say(f"job {job.job_id} ended, {reason}: {left[0].spec.run_id} is to be done again")
         wait = 2 * LEASE_SECONDS  # a node that died still holds its run's lock for the lease
@@ -226,28 +227,6 @@ def _wait(jobs: Sequence[Any], shares: Sequence[Share], progress: Progress, queu
 def _lose(share: Share, reason: str, status: str) -> None:
     if left := share.left():
         record_lost(left[0], reason, status=status)
-
-
-def _how_it_ended(job: Any, cluster: str) -> tuple[str, str]:
-    """The status of the run that an ended job had under way, and the reason."""
-    from cogexp.launch.slurm_queue import ENDS
-
-    state = str(job.state)  # the accounting says "CANCELLED by 0" and cuts words short: "OUT_OF_ME+"
-    known = (end for name, end in ENDS.items() if state.startswith((name, f"{name[:9]}+")))
-    end = next(known, None) if cluster == "slurm" else None
-    return (end.status, end.text) if end is not None else ("failed", _reason(job))
-
-
-def _reason(job: Any) -> str:
-    """The exception that ended a job, or the state that the batch system gives one that was ended."""
-    error = job.exception()
-    if error is not None and type(error).__name__ == "UncompletedJobError":
-        # Its message has the last lines of the job's log: what it was at, not why it ended.
-        return f"state {job.state}, without an exception of its own; its log is {job.paths.stderr}"
-    # A failed job's message is a trace between two rules of dashes, then where the logs are.
-    text = str(error).split("\nYou can check full logs")[0] if error else ""
-    lines = [line.strip() for line in text.splitlines() if line.strip().strip("-")]
-    return (lines[-1] if lines else str(job.state))[:300]
 
 
 def _written(request: Request, before: int | None) -> bool:

@@ -181,5 +181,5 @@ def _serve(connection: Connection, work: Work, folder: str, debug: bool) -> None
             problem = redact(str(error) or type(error).__name__)
         try:
             connection.send(Outcome(lines=tuple(said.lines), problem=problem))
-        except OSError:  # nobody is there any more
+        except OSError:  # the pipe is closed: the first process is gone
             return

@@ -10,9 +10,10 @@ from typing import Any
 import av
 
 from cogexp.media import pyav
-from cogexp.media.errors import VideoError, first_line
+from cogexp.media.errors import VideoError
 from cogexp.media.identify import head_of, refusal
 from cogexp.media.mp4_claims import check_claims, cut_off
+from cogexp.system.faults import is_out_of_memory, reason_of
 
 
 @contextlib.contextmanager
@@ -25,7 +26,7 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
         with _named(path, head), pyav.open_file(path) as container:
             yield container, film(container, path, head)
     except OSError as error:
-        raise VideoError(f"cannot read {path}: {first_line(error)}") from error
+        raise VideoError(f"cannot read {path}: {reason_of(error)}") from error
 
 
 def check_file(path: Path) -> None:
@@ -40,19 +41,17 @@ def check_file(path: Path) -> None:
         if path.stat().st_size == 0:
             raise VideoError(f"cannot read {path}: the file is empty")
     except (OSError, ValueError) as error:  # a name too long, a null byte, a folder that is closed
-        raise VideoError(f"cannot read {path}: {first_line(error)}") from error
+        raise VideoError(f"cannot read {path}: {reason_of(error)}") from error
 
 
 @contextlib.contextmanager
 def _named(path: Path, head: bytes) -> Iterator[None]:
     try:
         yield
-    except MemoryError as error:
-        raise VideoError(f"cannot read {path}: it asks for more memory than there is") from error
-    except (OSError, ValueError, av.error.FFmpegError) as error:
+    except (OSError, ValueError, MemoryError, av.error.FFmpegError) as error:
         if isinstance(error, PermissionError):
             raise
-        if getattr(error, "errno", None) == 12:  # ENOMEM
+        if is_out_of_memory(error):
             raise VideoError(f"cannot read {path}: it asks for more memory than there is") from error
         raise VideoError(f"cannot read {path}: {refusal(path, head)}") from error
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from cogexp.media import pyav
 from cogexp.media.container import opened
-from cogexp.media.errors import VideoError, first_line
+from cogexp.media.errors import VideoError
 from cogexp.media.orientation import UPRIGHT, Orientation, orientation_of
 from cogexp.media.probe import Probe, rate_of
+from cogexp.system.faults import reason_of
 
 THREADS = 8  # at most: each holds a few frames, and a frame may have MAX_PIXELS
 MAX_DAMAGED = 1000  # packets that cannot be decoded; a file with more is not worth the time
@@ -31,7 +32,7 @@ class Losses:
     packets: int = 0
     shown_damaged: int = 0
     cut_at: str = ""
-    unseen: int = 0
+    undecoded: int = 0
     oblique: bool = False
 
     def warnings(self, path: Path, shown: int) -> list[str]:
@@ -44,10 +45,10 @@ class Losses:
             )
         if self.shown_damaged:
             lines.append(f"{path}: {self.shown_damaged} of its {shown} frames are damaged")
-        if self.cut_at or self.unseen:
-            whole = f" of the {shown + self.unseen + self.packets}" if self.unseen else ""
+        if self.cut_at or self.undecoded:
+            total = f" of the {shown + self.undecoded + self.packets}" if self.undecoded else ""
             why = f" ({self.cut_at})" if self.cut_at else ""
-            lines.append(f"{path} is cut off{why}: only {shown}{whole} frames can be decoded")
+            lines.append(f"{path} is cut off{why}: only {shown}{total} frames can be decoded")
         if self.oblique:
             lines.append(
                 f"{path} asks to be turned by an angle that is no quarter turn; the nearest one is taken"
@@ -109,7 +110,7 @@ def _packets(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:
             if packet.size:
                 yield packet
     except (OSError, av.error.FFmpegError) as error:
-        losses.cut_at = first_line(error)
+        losses.cut_at = reason_of(error)
 
 
 def frames(path: Path, losses: Losses, *, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
@@ -170,7 +171,7 @@ def _decoded(
                 shape = picture.shape
                 count += 1
                 yield picture
-        losses.unseen = max(0, declared - packets)
+        losses.undecoded = max(0, declared - packets)
     if not count:
         raise VideoError(f"cannot read {path}: none of its frames can be decoded")
 
@@ -183,7 +184,7 @@ def _all_and_flush(container: Any, stream: Any, losses: Losses) -> Iterator[Any]
             flushed = not packet.size
             yield packet
     except (OSError, av.error.FFmpegError) as error:
-        losses.cut_at = first_line(error)
+        losses.cut_at = reason_of(error)
     if not flushed:
         yield av.Packet()
 

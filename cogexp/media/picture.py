@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from cogexp.media.errors import first_line
+from cogexp.system.faults import reason_of
 
 MAX_PIXELS = 1 << 26  # 67 million: an 8192 x 8192 picture
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # none of them opens another file
@@ -32,5 +32,5 @@ def picture_fault(path: Path) -> str | None:
     except MemoryError:
         return "it asks for more memory than there is"
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise what they like for damaged files
-        return f"it is damaged or cut off: {first_line(error)}"
+        return f"it is damaged or cut off: {reason_of(error)}"
     return None

@@ -14,6 +14,7 @@ from cogexp.media import container, decode, decord_reader, stills
 from cogexp.media.errors import VideoError
 from cogexp.media.identify import head_of
 from cogexp.media.probe import Probe
+from cogexp.system.faults import reason_of
 
 log = logging.getLogger("cogexp")
 
@@ -101,4 +102,4 @@ def _animated(path: Path) -> bool:
     try:
         return stills.may_hold(head_of(path))
     except OSError as error:
-        raise VideoError(f"cannot read {path}: {error.strerror or error}") from error
+        raise VideoError(f"cannot read {path}: {reason_of(error)}") from error

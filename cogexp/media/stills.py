@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from cogexp.media.errors import VideoError, first_line
+from cogexp.media.errors import VideoError
 from cogexp.media.probe import Probe
 from cogexp.media.pyav import MAX_PIXELS
+from cogexp.system.faults import reason_of
 
 FORMATS = ("GIF", "PNG", "WEBP", "AVIF")
 DEFAULT_MS = 100  # browsers show a frame that states no time, or up to 10 ms, for a tenth of a second
@@ -68,7 +69,7 @@ def opened(path: Path) -> Iterator[Any]:
         raise VideoError(f"cannot read {path}: it asks for more memory than there is") from error
     # Pillow's decoders raise what they like for damaged files: SyntaxError, struct.error, IndexError ...
     except Exception as error:
-        raise VideoError(f"cannot read {path}: it is damaged: {first_line(error)}") from error
+        raise VideoError(f"cannot read {path}: it is damaged: {reason_of(error)}") from error
 
 
 def probe(path: Path) -> Probe:

@@ -74,15 +74,15 @@ class HfClip:
 
     def _remark(self, text: str, window: int) -> str:
         """Where the text is cut; '' when it is read to its end."""
-        whole = len(self.tokenizer(text, truncation=False, verbose=False)["input_ids"])
-        if whole <= window:
+        count = len(self.tokenizer(text, truncation=False, verbose=False)["input_ids"])
+        if count <= window:
             return ""
         if not getattr(self.tokenizer, "is_fast", False):
-            return f"prompt cut: CLIP reads {window} of {whole} tokens"
+            return f"prompt cut: CLIP reads {window} of {count} tokens"
         spans = self.tokenizer(
             text, truncation=False, verbose=False, add_special_tokens=False, return_offsets_mapping=True
         )["offset_mapping"]
-        special = whole - len(spans)
+        special = count - len(spans)
         return "prompt " + cut_line(text, spans, encoder="CLIP", window=window, special=special)
 
 

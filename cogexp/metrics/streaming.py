@@ -1,7 +1,7 @@
 """Clips of any length in bounded memory: frames are reduced while they are decoded, and measured by windows.
 
-A window is as many frames as WINDOW_BYTES hold once reduced (910 at 512x288, 473 of 1080p); a clip of one
-window is measured as always. Windows share one frame, so each pair of neighbours is in exactly one of them:
+A window is as many frames as WINDOW_BYTES hold once reduced (910 at 512x288, 355 of 1080p); a clip of one
+window is measured at once. Windows share one frame, so each pair of neighbours is in exactly one of them:
 curves, and their means, are those of the clip measured at once. Only the detectors look at each window by
 itself, and the worst one stands for the clip.
 """
@@ -138,9 +138,9 @@ def joined(parts: Sequence[Measurement], lengths: Sequence[int]) -> Measurement:
         return found
     worst = worst_of([each for each in detected if each is not None], starts)
     found.scores["tear"] = worst.score
-    seen = dict.fromkeys(each.note for part in detected if part for _, each in part.findings.values())
+    notes = dict.fromkeys(each.note for part in detected if part for _, each in part.findings.values())
     found.notes["tear"] = "; ".join(
-        filter(None, (worst.kind, *seen, f"the worst of {len(parts)} windows of {lengths[0]} frames"))
+        filter(None, (worst.kind, *notes, f"the worst of {len(parts)} windows of {lengths[0]} frames"))
     )
     order: Mapping[str, float | None] = {name: found.scores[name] for name in parts[0].scores}
     return replace(found, scores=dict(order), artifacts=worst.to_dict(), detected=worst)

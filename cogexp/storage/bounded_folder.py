@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cogexp.storage.durable import is_staged
+
 STAGE = ".safetensors"
 DAMAGED = ".damaged"
 LEFTOVER_SECONDS = 3600.0  # a save takes seconds; clocks of machines that share a folder may differ
@@ -46,7 +48,8 @@ def make_room(folder: Path, size: int, limit: int) -> None:
 def entries(folder: Path) -> Iterator[Entry]:
     """What is in `folder`/*/: results, damaged ones, and files of saves under way or killed."""
     for path in folder.glob("*/*"):
-        leftover = path.suffix == ".tmp" or path.name.startswith(".tmp")  # the latter are safetensors' own
+        # ".tmp...": safetensors' own; "....tmp": of earlier versions
+        leftover = is_staged(path.name) or path.name.startswith(".tmp") or path.suffix == ".tmp"
         if not leftover and path.suffix not in (STAGE, DAMAGED):
             continue
         with contextlib.suppress(OSError):

@@ -6,11 +6,15 @@ Standard library only.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
-_BLOCK = 2**20
+from cogexp.storage.run_files import path_problem
+from cogexp.system.faults import reason_of
+from cogexp.system.hashing import sha256_of_open
+
 _MOST_KNOWN = 20_000
 # (device, inode, size, times of change) -> digest: a sweep asks several times whether a run is done.
 _known: dict[tuple[int, ...], str] = {}
@@ -46,14 +50,13 @@ def problem(folder: Path, files: Iterable[str], digests: Mapping[str, Any]) -> s
     """
     names = list(dict.fromkeys([*files, *digests]))
     for name in names:
-        parts = PurePath(name)
-        if parts.is_absolute() or ".." in parts.parts:
+        if path_problem(name):
             return f"{name} is no file of this run"
         path = folder / name
         try:
             size = path.stat().st_size if path.is_file() else -1
         except OSError as error:
-            return f"{name} cannot be read: {error.strerror}"
+            return f"{name} cannot be read: {reason_of(error)}"
         if size < 1:
             return f"{name} is {'missing' if size < 0 else 'empty'}"
         if name in digests and _entry(digests, name, "size") != size:
@@ -64,7 +67,7 @@ def problem(folder: Path, files: Iterable[str], digests: Mapping[str, Any]) -> s
                 if sha256_of(folder / name) != _entry(digests, name, "sha256"):
                     return f"{name} is another file than the recorded one"
             except OSError as error:
-                return f"{name} cannot be read: {error.strerror}"
+                return f"{name} cannot be read: {reason_of(error)}"
     return ""
 
 
@@ -75,13 +78,10 @@ def _entry(digests: Mapping[str, Any], name: str, key: str) -> Any:
 def sha256_of(path: Path) -> str:
     """The digest of a file's content, in hexadecimal; read once as long as the file stays as it is."""
     with path.open("rb") as file:
-        status = path.stat()
+        status = os.fstat(file.fileno())
         key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         if key not in _known:
-            digest = hashlib.sha256()
-            while block := file.read(_BLOCK):
-                digest.update(block)
             if len(_known) >= _MOST_KNOWN:
                 _known.clear()
-            _known[key] = digest.hexdigest()
+            _known[key] = sha256_of_open(file)
         return _known[key]

@@ -30,6 +30,11 @@ def staged_name(file: Path) -> Path:
     return file.with_name(f".{file.stem[:24]}.{secrets.token_hex(8)}.tmp{file.suffix[:16]}")
 
 
+def is_staged(name: str) -> bool:
+    """Whether a file of this name is one that is being written, or was when its process was killed."""
+    return _STAGED.fullmatch(name) is not None
+
+
 def flush_file(file: Path) -> None:
     """Return when the content of `file` is on the disk. Raises OSError."""
     with file.open("r+b") as opened:
@@ -61,8 +66,8 @@ def make_folder(folder: Path) -> None:
         missing.append(at)
         at = at.parent
     folder.mkdir(parents=True, exist_ok=True)
-    for made in reversed(missing):
-        flush_folder(made.parent)
+    for new in reversed(missing):
+        flush_folder(new.parent)
 
 
 @contextlib.contextmanager
@@ -119,4 +124,4 @@ def _left(path: Path) -> bool:
     if path.suffix == ".claim":
         with contextlib.suppress(OSError):
             return path.stat().st_mtime < time.time() - _CLAIM_SECONDS
-    return _STAGED.fullmatch(path.name) is not None
+    return is_staged(path.name)

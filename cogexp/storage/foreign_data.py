@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from cogexp.system.faults import one_line, reason_of
+
 MEGABYTE = 1_000_000
 MAX_DEPTH = 32
 MAX_YAML_VALUES = 20_000
@@ -38,7 +40,7 @@ def read_bytes(path: Path, *, max_bytes: int) -> bytes:
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
-        raise ForeignDataError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        raise ForeignDataError(f"cannot be read ({reason_of(error)})") from None
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
@@ -49,7 +51,7 @@ def read_bytes(path: Path, *, max_bytes: int) -> bytes:
         try:
             content = file.read(max_bytes + 1)
         except OSError as error:
-            raise ForeignDataError(f"cannot be read ({error.strerror or error})") from None
+            raise ForeignDataError(f"cannot be read ({reason_of(error)})") from None
     if len(content) > max_bytes:
         raise ForeignDataError(f"has more than {max_bytes:,} bytes")
     return content
@@ -87,7 +89,7 @@ def parse_json(text: str) -> Any:
     except RecursionError:
         raise ForeignDataError(f"is nested deeper than {MAX_DEPTH} levels") from None
     except ValueError as error:
-        raise ForeignDataError(f"no JSON ({' '.join(str(error).split())[:120]})") from None
+        raise ForeignDataError(f"no JSON ({one_line(error, 120)})") from None
     _check_depth(found)
     if "\\u" in text:  # only an escape makes half a character
         found = without_surrogates(found)
@@ -158,24 +160,8 @@ def parse_yaml(text: str, *, as_text: bool = False) -> Any:
     """
     import yaml
 
-    base: Any = yaml.BaseLoader if as_text else yaml.SafeLoader
-
-    class Bounded(base):
-        """Stops at MAX_DEPTH, before a deep document costs time."""
-
-        depth = 0
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            self.depth += 1
-            if self.depth > MAX_DEPTH:
-                raise ForeignDataError(f"is nested deeper than {MAX_DEPTH} levels")
-            try:
-                return super().compose_node(parent, index)
-            finally:
-                self.depth -= 1
-
     try:
-        loader = Bounded(text)
+        loader = _bounded_loader(yaml.BaseLoader if as_text else yaml.SafeLoader)(text)
         try:
             node = loader.get_single_node()
             if node is None:
@@ -196,7 +182,25 @@ def parse_yaml(text: str, *, as_text: bool = False) -> Any:
         AttributeError,
         KeyError,
     ) as e:
-        raise ForeignDataError(f"is not YAML ({' '.join(str(e).split())[:120]})") from None
+        raise ForeignDataError(f"is not YAML ({one_line(e, 120)})") from None
+
+
+def _bounded_loader(base: Any) -> Any:
+    """PyYAML's loader that stops at MAX_DEPTH, before a deep document costs time."""
+
+    class Bounded(base):
+        depth = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            self.depth += 1
+            if self.depth > MAX_DEPTH:
+                raise ForeignDataError(f"is nested deeper than {MAX_DEPTH} levels")
+            try:
+                return super().compose_node(parent, index)
+            finally:
+                self.depth -= 1
+
+    return Bounded
 
 
 def _written_out(node: Any, known: dict[int, int], above: set[int]) -> int:

@@ -60,9 +60,9 @@ def _one_of(choices: tuple[str, ...]) -> Check:
     return lambda key, value: None if value in choices else f"{key} must be one of {', '.join(choices)}"
 
 
-def _number(low: float = -math.inf, high: float = math.inf, *, whole: bool = False) -> Check:
-    kinds: tuple[type, ...] = (int,) if whole else (int, float)
-    rule = f"must be a {'whole' if whole else 'finite'} number"
+def _number(low: float = -math.inf, high: float = math.inf, *, integer: bool = False) -> Check:
+    kinds: tuple[type, ...] = (int,) if integer else (int, float)
+    rule = f"must be a {'whole' if integer else 'finite'} number"
     if not math.isinf(low):
         rule += f" from {low:g} to {high:g}"
 
@@ -150,7 +150,7 @@ def _folder_name(key: str, value: Any) -> str | None:
     return f"{key} must be the name of a folder"
 
 
-_positive, _cost = _number(1, 100_000, whole=True), _optional(_number(0, 1e12))
+_positive, _cost = _number(1, 100_000, integer=True), _optional(_number(0, 1e12))
 _finding: dict[str, Check] = {
     "level": _optional(_one_of(LEVELS)),
     "kind": _optional(_text(MAX_KEY)),
@@ -173,7 +173,7 @@ _spec: dict[str, Check] = {
         {"name": _text(), "text": _text(), "negative": _text(), "image": _optional(_text())}, _scalars
     ),
     "metrics": _group,
-    "seed": _number(0, 2**63 - 1, whole=True),
+    "seed": _number(0, 2**63 - 1, integer=True),
 }
 _stage: dict[str, Check] = {
     "seconds": _cost,

@@ -6,6 +6,8 @@ import os
 import stat
 from pathlib import Path, PurePosixPath
 
+from cogexp.storage.durable import make_folder
+
 MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 1024
 
@@ -37,14 +39,16 @@ def inside(folder: Path, name: str) -> Path | None:
 
 
 def own_folder(folder: Path) -> None:
-    """Make a run's folder; links in its place or in it go, so that nothing is written through them.
+    """Make a run's folder, its name flushed; links in its place or in it go: nothing is written through them.
+
+    Before anything else is written there, the lock too.
 
     Raises:
         OSError: it cannot be made.
     """
     if folder.is_symlink():
         folder.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for entry in os.scandir(folder):
         if entry.is_symlink():
             os.unlink(entry.path)

@@ -6,6 +6,7 @@ import logging
 from contextlib import suppress
 from pathlib import Path
 
+from cogexp.system.faults import reason_of
 from cogexp.system.redact import redact
 
 log = logging.getLogger("cogexp")
@@ -31,7 +32,7 @@ class RunLog:
         try:
             handler = _CountingHandler(self._path, mode="w", encoding="utf-8")
         except OSError as error:
-            self._closed = f"it could not be opened: {error.strerror or error}"
+            self._closed = f"it could not be opened: {reason_of(error)}"
             log.warning("log.txt: %s", self._closed)
             return
         handler.setFormatter(_Redacted("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))

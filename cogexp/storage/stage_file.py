@@ -16,7 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+
+from cogexp.storage.durable import staged_name
+from cogexp.system.faults import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,8 +56,7 @@ def read(file: Path, kind: str, key: str) -> Stage:
         about = json.loads(content[8 : 8 + length])["__metadata__"]
         cost = json.loads(about["cost"])
     except (SafetensorError, LookupError, ValueError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise DamagedStage(f"it is no stage result ({reason})") from None
+        raise DamagedStage(f"it is no stage result ({one_line(error, 120)})") from None
     if not isinstance(cost, dict):
         raise DamagedStage("its costs are no mapping")
     kept = about.get(DIGEST)
@@ -77,9 +78,8 @@ def write(file: Path, kind: str, key: str, tensors: Mapping[str, Tensor], cost: 
 
     plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     text = json.dumps(dict(cost))
-    make_folder(file.parent)
-    # Unique on every machine that shares the folder: process ids are not.
-    staged = file.with_name(f".{file.stem}.{uuid4().hex}.tmp")
+    make_shared_folder(file.parent)
+    staged = staged_name(file)
     try:
         save_file(plain, staged, {"cost": text, DIGEST: _digest(kind, key, text, plain)})
         with contextlib.suppress(OSError):  # safetensors leaves it readable for its owner alone
@@ -92,11 +92,11 @@ def write(file: Path, kind: str, key: str, tensors: Mapping[str, Tensor], cost: 
             staged.unlink(missing_ok=True)
 
 
-def make_folder(folder: Path) -> None:
+def make_shared_folder(folder: Path) -> None:
     """Make `folder` and its parents, each with the permissions of the one that it is made in."""
     if folder.is_dir():
         return
-    make_folder(folder.parent)
+    make_shared_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     with contextlib.suppress(OSError):
         folder.chmod(stat.S_IMODE(folder.parent.stat().st_mode))

@@ -47,7 +47,7 @@ def asked(found: optuna.Study, storage: str | Path) -> Iterator[optuna.Trial]:
 
         take_over(found, storage)
         with warnings.catch_warnings():
-            # It is at home in Study.optimize, which ends a trial by itself; here its verdict is ours.
+            # Meant for Study.optimize, which ends each trial itself; here `optimize` does.
             warnings.filterwarnings("ignore", "Heartbeat of storage is supposed")
             trial = found.ask()
         with get_heartbeat_thread(trial._trial_id, found._storage):

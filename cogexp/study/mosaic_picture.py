@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from cogexp.sheet import INK, LINE, PAPER, SOFT, Font, font_for, wrap, writable
+from cogexp.media.text_layout import Font, font_for, wrap, writable
+from cogexp.sheet import INK, LINE, PAPER, SOFT
 from cogexp.spec import SpecError
 from cogexp.study import clips
 from cogexp.study.mosaic import Mosaic, Tile

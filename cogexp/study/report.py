@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from cogexp.spec import SpecError
+from cogexp.storage.run_files import is_folder
 from cogexp.study.pick import Choice, Query, pick
 from cogexp.study.report_data import page_data, runs_of
 from cogexp.study.report_file import check_target
 from cogexp.study.report_media import Media
 from cogexp.study.table import Study, load
 from cogexp.study.words import digits, label
+from cogexp.system.faults import reason_of
 from cogexp.system.html import content_policy, new_nonce
 from cogexp.whole import write_whole
 
@@ -47,7 +49,8 @@ def write_report(
         SpecError: no records, a wrong query, too much to embed, or a file that cannot be written or is
             another's.
     """
-    check_target(file)
+    if is_folder(folder):  # else `load` says so
+        check_target(file)
     study = load(folder, query.study)
     choice, why = choice_of(study, query)
     media = Media(beside=file.parent, embed=embed)
@@ -57,7 +60,7 @@ def write_report(
     try:
         write_whole(file, html)
     except OSError as error:
-        reason = f"{str(file)!r}: {error.strerror or error}"
+        reason = f"{str(file)!r}: {reason_of(error)}"
         raise SpecError(
             f"FILE must be writable, got {reason}; nearest: --out {file.name}, in this folder"
         ) from None

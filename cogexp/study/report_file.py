@@ -6,9 +6,10 @@ import stat
 from pathlib import Path
 
 from cogexp.spec import SpecError
+from cogexp.system.faults import reason_of
 
 MARKER = b'<meta name="generator" content="cogexp report">'
-# Pages of versions before the marker: their first lines, and a title that begins so.
+# Reports without the marker, of earlier versions: their first lines, and a title that begins so.
 EARLIER = (b"<!doctype html>", b'<link rel="icon" href="data:,">', b"<title>cogexp: ")
 HEAD_BYTES = 2048
 
@@ -24,9 +25,10 @@ def check_target(file: Path) -> None:
         ours = stat.S_ISREG(about.st_mode) and (about.st_size == 0 or _is_report(file))
     except (FileNotFoundError, NotADirectoryError):
         return
-    except (OSError, ValueError) as error:  # ValueError: a null byte
-        why = getattr(error, "strerror", None) or error
-        raise SpecError(f"FILE must be writable, got {str(file)!r}: {why}") from None
+    except ValueError:
+        raise SpecError(f"FILE must be the path of a file, got {str(file)!r}; nearest: report.html") from None
+    except OSError as error:
+        raise SpecError(f"FILE must be writable, got {str(file)!r}: {reason_of(error)}") from None
     if not ours:
         what = "which is no report of cogexp" if stat.S_ISREG(about.st_mode) else "which is no regular file"
         raise SpecError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
+from cogexp.system.redact import redact
+
 # How the libraries in use say that memory is short: torch on CPU and GPU, cuBLAS and cuDNN, C++, safetensors,
 # numpy, OpenCV, x264 (through FFmpeg), this package's own words.
 MEMORY_WORDS = (
@@ -31,14 +33,28 @@ def is_out_of_memory(error: BaseException) -> bool:
     return any(map(_is_short, _chain(error)))
 
 
+def one_line(error: BaseException, longest: int = 300) -> str:
+    """The exception's message in one line of at most `longest` characters; its type if it has none."""
+    return " ".join(str(error).split())[:longest] or type(error).__name__
+
+
+def redacted_line(error: BaseException, longest: int) -> str:
+    """The same without secrets. They go before it is cut: half of a secret is not known again."""
+    return redact(" ".join(str(error).split()))[:longest] or type(error).__name__
+
+
+def reason_of(error: BaseException) -> str:
+    """Why the system refused, without the number and the file of an OSError: 'No space left on device'."""
+    return getattr(error, "strerror", None) or one_line(error)
+
+
 def described(error: BaseException) -> str:
     """A fault of the disk or the memory as one line: the file, where it is known, and the reason."""
     if is_out_of_memory(error):
         detail = " ".join(str(error).split())[:200]
         return f"memory is short{f': {detail}' if detail else ''}"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    name = getattr(error, "filename", None)
+    return reason_of(error) if name is None else f"{name}: {reason_of(error)}"
 
 
 def _is_short(error: BaseException) -> bool:
@@ -54,9 +70,9 @@ def _is_short(error: BaseException) -> bool:
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """The exception and those that it was raised from."""
-    seen: set[int] = set()
+    visited: set[int] = set()
     found: BaseException | None = error
-    while found is not None and id(found) not in seen:
-        seen.add(id(found))
+    while found is not None and id(found) not in visited:
+        visited.add(id(found))
         yield found
         found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)

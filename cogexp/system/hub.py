@@ -6,21 +6,20 @@ whole and has the digest that its server tells.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import operator
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cogexp.system.hashing import sha256_of_open
 from cogexp.system.network import Cause, NetworkError, explained
 
 ANSWER_SECONDS = 5.0
 UNFINISHED = ".unfinished"
-BLOCK = 2**22
 MOST_HEADER_BYTES = 100_000_000  # the limit of the safetensors format
 
 
@@ -57,11 +56,8 @@ def host_of(url: str) -> str:
 
 def has_digest(file: Path, digest: str) -> bool:
     """Whether the SHA-256 of `file` begins with `digest`."""
-    found = hashlib.sha256()
     with file.open("rb") as stream:
-        while block := stream.read(BLOCK):
-            found.update(block)
-    return found.hexdigest().startswith(digest)
+        return sha256_of_open(stream).startswith(digest)
 
 
 def damage(file: Path) -> str | None:
@@ -113,12 +109,20 @@ def _resume(url: str, target: Path, digest: str, *, size: int | None, headers: d
 
     part = target.with_name(target.name + UNFINISHED)
     lock = part.with_name(f"{part.name}.lock")
-    try:
-        with FileLock(lock):
+    with FileLock(lock):
+        if not _is_whole(target, digest, size):  # another process may have loaded it meanwhile
             _fill(part, url, digest, size, headers)
             os.replace(part, target)
-    finally:
-        lock.unlink(missing_ok=True)
+    # Only now: whoever still waits for the removed file finds the target whole. After a fault it stays, or a
+    # waiting process and a new one would hold two locks of one name and write into one file.
+    with suppress(OSError):
+        lock.unlink()
+
+
+def _is_whole(target: Path, digest: str, size: int | None) -> bool:
+    if size is not None and not _has_size(target, size):
+        return False
+    return target.is_file() and has_digest(target, digest)
 
 
 def _fill(part: Path, url: str, digest: str, size: int | None, headers: dict[str, str] | None) -> None:

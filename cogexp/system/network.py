@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from cogexp.system.redact import redact
+from cogexp.system.faults import redacted_line
 
 LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "huggingface_hub", "hf_xet")
 LINE = 160
@@ -60,7 +60,7 @@ def cause_of(error: BaseException) -> Cause | None:
             if (cause := rule(link)) is not None:
                 return cause
     if isinstance(error, (OSError, RuntimeError)) or _library(error):
-        return Cause(kind="unknown", text=_line(error))
+        return Cause(kind="unknown", text=redacted_line(error, LINE))
     return None
 
 
@@ -192,7 +192,3 @@ def _where(error: BaseException) -> str:
 
 def _library(error: BaseException) -> bool:
     return any(kind.__module__.partition(".")[0] in LIBRARIES for kind in type(error).__mro__)
-
-
-def _line(error: BaseException) -> str:
-    return redact(" ".join(str(error).split())[:LINE]) or type(error).__name__

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from cogexp.system.faults import reason_of
+
 BROKEN_PIPE_CODE = 128 + 13  # what a shell shows for a program that SIGPIPE ended
 
 
@@ -140,6 +142,5 @@ def exit_code(code: int, out: Guarded, *, answers: bool) -> int:
         return code
     if isinstance(out.fault, BrokenPipeError):
         return code or (BROKEN_PIPE_CODE if answers else 0)
-    reason = getattr(out.fault, "strerror", None) or str(out.fault)
-    say(f"cogexp: standard output could not be written: {reason}")
+    say(f"cogexp: standard output could not be written: {reason_of(out.fault)}")
     return code or int(answers)

@@ -54,4 +54,4 @@ def broke_service(fault: Exception) -> bool:
 def line(error: BaseException) -> str:
     """An error as one short line without secrets: its first line, or its type."""
     first = str(error).strip().partition("\n")[0]
-    return redact(" ".join(first.split())[:200]) or type(error).__name__
+    return redact(" ".join(first.split()))[:200] or type(error).__name__

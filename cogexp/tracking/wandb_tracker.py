@@ -216,7 +216,7 @@ def _end_in_silence() -> None:
 def _end() -> None:
     """When the interpreter ends: W&B's own hook ends in a traceback where its service process is gone."""
     wandb = sys.modules.get("wandb")
-    # Broad on purpose: everything is on disk by now, and nobody is there to be told.
+    # Broad on purpose: everything is on disk by now, and nothing can be reported then.
     with suppress(Exception):
         wandb.teardown()  # type: ignore[union-attr]
 

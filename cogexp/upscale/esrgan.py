@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from cogexp.spec import UpscalerSpec
+from cogexp.system.faults import reason_of
 from cogexp.upscale import ncnn_weights, resize, winograd
 from cogexp.upscale.errors import InvalidPixels, UpscaleError, UpscaleMemoryError
 
@@ -81,14 +82,12 @@ def read_state_dict(path: Path) -> dict[str, Any]:
             "save its state dict as .safetensors, or as .pth with torch.save(model.state_dict(), ...)"
         ) from error
     except (OSError, RuntimeError, ValueError, EOFError, LookupError, AttributeError, TypeError) as error:
-        raise UpscaleError(f"upscaler.weights: {path} is damaged: {_first_line(error)}") from error
+        raise UpscaleError(f"upscaler.weights: {path} is damaged: {reason_of(error)}") from error
     except Exception as error:
         # safetensors raises its own SafetensorError, a direct child of Exception.
         if type(error).__name__ != "SafetensorError":
             raise
-        raise UpscaleError(
-            f"upscaler.weights: {path} is no safetensors file: {_first_line(error)}"
-        ) from error
+        raise UpscaleError(f"upscaler.weights: {path} is no safetensors file: {reason_of(error)}") from error
     if not isinstance(state, dict):
         raise UpscaleError(f"upscaler.weights: {path} holds a {type(state).__name__}, expected a state dict")
     return state
@@ -107,7 +106,7 @@ def _descriptor(state: dict[str, Any], title: str) -> Any:
         ) from error
     except (LookupError, RuntimeError, ValueError, AttributeError, TypeError) as error:
         raise UpscaleError(
-            f"upscaler.weights: {title} looks like a known network but does not fit it: {_first_line(error)}"
+            f"upscaler.weights: {title} looks like a known network but does not fit it: {reason_of(error)}"
         ) from error
     if not isinstance(found, spandrel.ImageModelDescriptor) or found.purpose == "FaceSR":
         raise UpscaleError(
@@ -120,10 +119,6 @@ def _descriptor(state: dict[str, Any], title: str) -> Any:
             "expected 3 (RGB) to 3"
         )
     return found
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 class Network:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tools.campaigns import hostile_media
+from tools.campaigns import hostile_files, hostile_media
 from tools.campaigns.harness import main
 
 
@@ -14,7 +14,7 @@ def test_one_of_each_kind(tmp_path: Path) -> None:
         hostile_media.attempt,
         count=len(hostile_media.KINDS),
         description=None,
-        prepare=hostile_media.prepare,
+        prepare=hostile_files.prepare,
         arguments=["--folder", str(tmp_path), "--seed", "1"],
     )
     assert tally.faults == []

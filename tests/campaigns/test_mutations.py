@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.campaigns import mutations
+from tools.campaigns import harness, mutations
+from tools.campaigns.readers import Reader
 
 QUICK = ("load", "pick", "pick json", "pick markdown", "export", "forecast", "bench", "report")
 
@@ -32,12 +33,16 @@ def test_the_campaign_sees_a_traceback_and_a_stranger(
         (outputs.parent / "outside" / "new").write_text("x")
         raise KeyError("x")
 
-    monkeypatch.setattr(mutations, "READERS", (mutations.Reader(name="careless", work=careless),))
+    monkeypatch.setattr(mutations, "READERS", (Reader(name="careless", work=careless),))
     tally = mutations.main(["--count", "1", "--folder", str(tmp_path)])
     assert {fault["kind"] for fault in tally.faults} == {"traceback", "a stranger's bytes", "written outside"}
 
 
-def test_attempts_repeat_from_their_seed(tmp_path: Path) -> None:
+def test_attempts_repeat_from_their_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutations, "READERS", (Reader(name="nothing", work=lambda outputs: 0),))
     mutations.prepare(tmp_path)
-    assert random.Random("0:7").random() == random.Random("0:7").random()
-    assert any(name.endswith("record.json") for name in mutations._base)
+    damaged = []
+    for seed in (7, 7, 8):
+        mutations.attempt(harness.Tally(campaign="mutations", seed=0), random.Random(seed), tmp_path, 0)
+        damaged.append({name: (tmp_path / "outputs" / name).read_bytes() for name in list(mutations._hit)})
+    assert damaged[0] == damaged[1] != damaged[2]

@@ -10,7 +10,8 @@ from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 
 from cogexp.cli.combine import Combiner
-from cogexp.cli.compose import hydra_ready, parse_words
+from cogexp.cli.compose import hydra_ready
+from cogexp.cli.words import parse_words
 
 CHOICES = (
     ("resolution=256x144", "resolution=512x288", "resolution=480x272"),

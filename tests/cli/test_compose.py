@@ -12,8 +12,9 @@ from PIL import Image
 
 from cogexp.__main__ import main
 from cogexp.build import build
-from cogexp.cli.compose import compose_jobs, parse_words, quote_text
+from cogexp.cli.compose import compose_jobs
 from cogexp.cli.paths import conf_dir
+from cogexp.cli.words import parse_words, quote_text
 from cogexp.spec import RunSpec
 
 CONF = conf_dir()

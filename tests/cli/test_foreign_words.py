@@ -10,7 +10,8 @@ import pytest
 
 from cogexp.__main__ import main
 from cogexp.build import build
-from cogexp.cli.compose import compose_jobs, parse_words
+from cogexp.cli.compose import compose_jobs
+from cogexp.cli.words import parse_words
 from cogexp.spec import SpecError
 
 SECRET = "a-value-nobody-may-see"
@@ -81,6 +82,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["outputs=" + "x" * 300, "seed=-1"], "seed must"),
         (["pick", "x" * 300], "DIR must be a folder"),
         (["report", "a\x00b"], "DIR must be a folder"),
+        (["report", ".", "--out", "a\x00b.html"], "FILE must be the path of a file"),
         (["explain", "x" * 300], "explain needs a run"),
         (["measure", "x" * 300 + ".mp4"], "measure needs video files"),
         (["prompt.image=~no/x.png", "model=cogvideox-5b-i2v", "model.weights=random"], "prompt.image must"),

@@ -12,14 +12,10 @@ from hydra import compose
 from cogexp.__main__ import main
 from cogexp.build import build
 from cogexp.cli import studies
-from cogexp.cli.compose import (
-    compose_jobs,
-    hydra_ready,
-    launcher_of,
-    parse_words,
-    to_plain,
-)
+from cogexp.cli.compose import compose_jobs, hydra_ready, launcher_of
+from cogexp.cli.interpolation import to_plain
 from cogexp.cli.paths import sweeps_dir
+from cogexp.cli.words import parse_words
 from cogexp.spec import RunSpec, SpecError
 from cogexp.store import Keys
 from cogexp.study.query import read_query

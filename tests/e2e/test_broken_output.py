@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from cogexp.storage import run_log
 import torch
 
 from cogexp.engine import generate
 from cogexp.spec import UpscalerSpec
+from cogexp.storage import run_log
 from cogexp.tracking import NullTracker
 from cogexp.upscale import esrgan
 from cogexp.upscale.errors import InvalidPixels

@@ -57,7 +57,9 @@ def test_exact_flags_take_hold_and_change_no_bit(
 
 
 @pytest.mark.parametrize(
-    "flags", [{"split_cfg": True}, {"attention": "math"}, {"channels_last": True}], ids=lambda flags: str(flags)
+    "flags",
+    [{"split_cfg": True}, {"attention": "math"}, {"channels_last": True}],
+    ids=lambda flags: str(flags),
 )
 def test_flags_that_only_add_in_another_order(flags: dict[str, Any], exact: Made) -> None:
     """The same numbers up to the rounding of float32: a pixel between two values may fall either way."""

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("submitit")
 
 from cogexp.build import Request
-from cogexp.launch import slurm, slurm_queue
+from cogexp.launch import slurm, slurm_end, slurm_queue
 from cogexp.launch.lost import record_lost
 from cogexp.launch.slurm import Options, deal, launch
 from cogexp.spec import UpscalerSpec
@@ -241,7 +241,7 @@ def test_the_reason_of_a_killed_job_is_its_state_and_not_the_last_line_of_its_lo
         def exception(self) -> Exception:
             return UncompletedJobError("has not produced any output (state: FAILED)\n---\ndenoise 1/2")
 
-    status, reason = slurm._how_it_ended(Killed("FAILED", ""), "slurm")
+    status, reason = slurm_end.how_it_ended(Killed("FAILED", ""), "slurm")
     assert status == "failed"
     assert reason.startswith("state FAILED")
     assert "denoise" not in reason

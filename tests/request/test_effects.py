@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cogexp.build import Request, build
-from cogexp.cli.compose import parse_words
 from cogexp.cli.requests import requests_of
+from cogexp.cli.words import parse_words
 from cogexp.request.effects import BATCHED_METRICS, CLIP_METRICS, RULES
 from cogexp.spec import SpecError
 

@@ -11,7 +11,7 @@ import pytest
 from cogexp import catalog
 from cogexp.choose import require_checkpoint
 from cogexp.spec import SpecError
-from cogexp.storage.checkpoint_code import code_asked_by
+from cogexp.storage.checkpoint_code import MOST_FILES, code_asked_by
 
 INDEX = {
     "_class_name": "CogVideoXPipeline",
@@ -69,3 +69,10 @@ def test_no_call_of_ours_trusts_remote_code() -> None:
             if name == "torch.load":
                 assert words.get("weights_only") == "True", f"{file}: {name}"
             assert name not in ("pickle.load", "pickle.loads", "eval", "exec", "yaml.load"), f"{file}: {name}"
+
+
+def test_more_files_than_are_looked_at_are_refused(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path, "tokenizer/tokenizer_config.json", {"auto_map": {"AutoTokenizer": "evil"}})
+    for number in range(MOST_FILES):
+        (folder / f"a{number:03}.json").write_text("{}")
+    assert "at most 200 are checked" in str(code_asked_by(folder))

@@ -15,6 +15,7 @@ import pytest
 from cogexp.storage import lock as locks
 from cogexp.storage import lock_file
 from cogexp.storage.lock import LEASE_SECONDS, Lock
+from tests.waiting import until
 
 FORK = multiprocessing.get_context("fork")
 
@@ -100,8 +101,7 @@ def test_the_holder_renews_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(locks, "BEAT_SECONDS", 0.01)
     with Lock(tmp_path / ".lock") as lock:
         os.utime(lock.file, (0, 0))
-        while not lock.file.stat().st_mtime:
-            pass
+        until(lambda: lock.file.stat().st_mtime, "the renewal")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"token": 1}'])

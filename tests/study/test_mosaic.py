@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cogexp import sheet, video
+from cogexp import video
 from cogexp.__main__ import main
+from cogexp.media import text_layout
 from cogexp.record import Record
 from cogexp.spec import SpecError
 from cogexp.study import Query, Study, load, pick
@@ -156,7 +157,7 @@ def test_labels_that_no_font_writes_become_numbers_and_are_said(
     outputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = dataclasses.replace(arranged(outputs, "prompt", "resolution"), rows=("늑대", "markup", "wolves"))
-    monkeypatch.setattr(sheet, "_system_font", lambda language: None)
+    monkeypatch.setattr(text_layout, "_system_font", lambda language: None)
     assert picture.unwritable(found) == ["no font on this machine writes '늑대': its label is 'prompt 1'"]
     page, _ = picture._draw(found)
     named = dataclasses.replace(found, rows=("prompt 1", "markup", "wolves"))

@@ -10,8 +10,9 @@ import av
 import numpy as np
 import pytest
 
-from cogexp import record as records
+from cogexp.storage import run_error
 from cogexp.system import faults
+from cogexp.system.faults import reason_of, redacted_line
 from cogexp.upscale.errors import UpscaleError, UpscaleMemoryError
 from cogexp.video import VideoError, Writer
 
@@ -39,10 +40,10 @@ class SafetensorError(Exception):
     ids=lambda error: str(error)[:30],
 )
 def test_short_memory_is_known(error: Exception) -> None:
-    assert records.status_of(error) == "oom"
+    assert run_error.status_of(error) == "oom"
     wrapped = VideoError("cannot write x.mp4")
     wrapped.__cause__ = error
-    assert records.status_of(wrapped) == "oom", "and behind the exception that was raised from it"
+    assert run_error.status_of(wrapped) == "oom", "and behind the exception that was raised from it"
     assert faults.described(error).startswith("memory is short")
 
 
@@ -56,7 +57,7 @@ def test_short_memory_is_known(error: Exception) -> None:
     ],
 )
 def test_other_faults_are_not_it(error: Exception) -> None:
-    assert records.status_of(error) == "failed"
+    assert run_error.status_of(error) == "failed"
 
 
 def test_an_encoder_without_memory_is_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,5 +73,18 @@ def test_an_encoder_without_memory_is_out_of_memory(tmp_path: Path, monkeypatch:
         Writer(tmp_path / "x.mp4", 8) as writer,
     ):
         writer.write(np.zeros((1, 64, 64, 3), np.uint8))
-    assert records.status_of(caught.value) == "oom"
+    assert run_error.status_of(caught.value) == "oom"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_secret_that_the_cut_would_halve_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_PASSWORD", "correct-horse-battery")
+    found = redacted_line(RuntimeError("refused\nfor correct-horse-battery staple"), 20)
+    assert found == "refused for *** stap"
+    assert redacted_line(ValueError(), 20) == "ValueError"
+
+
+def test_why_the_system_refused_without_its_number_and_file() -> None:
+    assert reason_of(FileNotFoundError(errno.ENOENT, "No such file", "a.mp4")) == "No such file"
+    assert reason_of(ValueError("one\n  two")) == "one two"
+    assert reason_of(ValueError()) == "ValueError"

@@ -78,13 +78,23 @@ def hub_blobs() -> str:
     return f"{constants.HF_HUB_CACHE}/models--owner--clips/blobs"
 
 
+def test_what_another_process_loaded_meanwhile_is_not_loaded_again(hub: Hub, tmp_path: Path) -> None:
+    """`hub` has no such file: a request would fail."""
+    (tmp_path / "a.bin").write_bytes(b"0123456789")
+    hubs.fetch_file(
+        f"{hub.url}/a.bin", tmp_path / "a.bin", hashlib.sha256(b"0123456789").hexdigest(), remedy="fetch"
+    )
+    assert names(tmp_path) == {"a.bin"}
+
+
 def test_other_bytes_than_announced_are_refused_and_not_kept(hub: Hub) -> None:
     hub.spoiled = True
     with pytest.raises(checkpoints.MissingCheckpoint, match="SHA-256"):
         checkpoints.download(MODEL)
-    assert names(Path(hub_blobs())) == set()
+    assert {name for name in names(Path(hub_blobs())) if not name.endswith(".lock")} == set()
     hub.mend()
     assert checkpoints.incomplete(checkpoints.download(MODEL)) is None
+    assert not any(name.endswith(".lock") for name in names(Path(hub_blobs())))
 
 
 def test_half_a_file_in_the_cache_is_fetched_again(hub: Hub) -> None:

@@ -130,15 +130,13 @@ class Built:
 def stopped_before_runs() -> Iterator[Built]:
     """Every command ends where it would load a model, ask the network or wait for one."""
     built = Built()
-    runs = import_module("cogexp.cli.runs")
-    found = import_module("cogexp.cli.requests").requests_of
     stubs: list[tuple[str, str, Callable[..., Any]]] = [
         ("cogexp.cli.runs", "_single", built.take),
         ("cogexp.cli.runs", "_sweep", built.take),
         ("cogexp.cli.bench", "bench", lambda *a, **k: (_ for _ in ()).throw(SystemExit(0))),
         ("cogexp.cli.quality", "_measure", lambda *a: []),
         ("cogexp.cli.measure", "_measure_all", lambda *a: 0),
-        ("cogexp.cli.inspect", "requests_of", lambda *a, **k: (found(*a, **k), _leave())[0]),
+        ("cogexp.cli.inspect", "_show", lambda *a, **k: 0),
         ("cogexp.cli.fetch", "build_downloads", lambda *a: _leave()),
         ("cogexp.cli.optimize", "_check_objective", lambda *a: _leave()),
         ("cogexp.cli.agent", "_stage_below", lambda *a: _leave()),
@@ -157,7 +155,7 @@ def attempt(tally: harness.Tally, rng: random.Random, folder: Path, index: int) 
     """One request, and when it names a nearest value that one, too."""
     words = words_of(rng)
     with working_in(folder), stopped_before_runs() as built:
-        outcome = call(lambda given: cogexp_main(list(given)), words)
+        outcome = call(lambda argv: cogexp_main(list(argv)), words)
         shown = json.dumps(words)
         for fault in outcome.faults():
             tally.fault(fault, shown, outcome.stderr)
@@ -185,9 +183,9 @@ def refusal_faults(outcome: harness.Outcome) -> Iterator[str]:
         yield "a steering refusal"
 
 
-def with_nearest(words: Sequence[str], said: str) -> list[str] | None:
+def with_nearest(words: Sequence[str], printed: str) -> list[str] | None:
     """The request with the value that the refusal calls nearest; None when it names none for one of its words."""
-    match = NEAREST.search(said)
+    match = NEAREST.search(printed)
     if match is None:
         return None
     near = re.split(r" or |, or ", match["near"])[0].strip()
@@ -199,15 +197,15 @@ def with_nearest(words: Sequence[str], said: str) -> list[str] | None:
     return [*words[: at[0]], better, *words[at[0] + 1 :]]
 
 
-def _try_nearest(tally: harness.Tally, words: list[str], better: list[str], said: str) -> None:
+def _try_nearest(tally: harness.Tally, words: list[str], better: list[str], printed: str) -> None:
     """The nearest value must differ from the one given, and must not be refused by the same rule."""
     if better == words:
-        tally.fault("nearest repeats the value", json.dumps(words), said)
+        tally.fault("nearest repeats the value", json.dumps(words), printed)
         return
-    again = call(lambda given: cogexp_main(list(given)), better)
-    key = NEAREST.search(said)
+    again = call(lambda argv: cogexp_main(list(argv)), better)
+    key = NEAREST.search(printed)
     if again.code == 2 and key and again.stderr.startswith(f"cogexp: {key['key']} must"):
-        tally.fault("nearest is refused", json.dumps([words, better]), f"{said}\n{again.stderr}")
+        tally.fault("nearest is refused", json.dumps([words, better]), f"{printed}\n{again.stderr}")
 
 
 def main(arguments: Sequence[str] | None = None) -> harness.Tally:

@@ -9,7 +9,7 @@ import numpy as np
 
 from cogexp.inspect.draw import kit
 from cogexp.inspect.seen import Activations
-from cogexp.sheet import writable
+from cogexp.media.text_layout import writable
 
 SECTION = "Where words act"
 TILE = 200

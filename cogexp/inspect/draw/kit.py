@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cogexp.sheet import font_file
+from cogexp.media.text_layout import font_file
 
 DPI = 110
 WIDTH = 13.0  # inches of a full-width picture
