@@ -28,7 +28,7 @@ QUICK_KINDS = ("report", "pick", "export")
 
 
 def test_the_disk_fails_at_each_operation_once(tmp_path: Path) -> None:
-    """Each operation of writing a file fails in turn: the old text is there, until the new one has its name."""
+    """Each operation of writing a file fails in turn: the old text stays until the new one has its name."""
     file = tmp_path / "file.txt"
     write_whole(file, "old")
     texts: list[str] = []
