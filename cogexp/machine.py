@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import functools
@@ -76,6 +77,9 @@ def importing() -> Iterator[None]:
     finally:
         if len(sys.modules) > before:
             gc.freeze()
+            # At the end they must be found: libraries (triton's binding) warn of what is left over.
+            atexit.unregister(gc.unfreeze)
+            atexit.register(gc.unfreeze)
         if was:
             gc.enable()
 
