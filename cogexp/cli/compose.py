@@ -14,7 +14,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 
 from cogexp.build import GROUPS
@@ -74,6 +74,9 @@ def _check_count(parsed: Sequence[Override]) -> None:
     count = 1
     for override in parsed:
         value = override.value() if override.is_sweep_override() else None
+        if isinstance(value, Glob):
+            key, words = override.key_or_group, (override.input_line or "").partition("=")[2]
+            raise SpecError(f"{key} must list its values, got {words!r}; for example: {key}=0,1")
         if isinstance(value, RangeSweep):
             try:
                 length = ((value.stop or 0) - (value.start or 0)) / value.step

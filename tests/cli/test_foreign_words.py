@@ -92,6 +92,8 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["prompt.text=" + "wolves " * 10_000], "at most 20,000 characters"),
         (["-m", "seed=range(0,1e9)"], "at most"),
         (["-m", "seed=range(0,3,0)"], "seed"),
+        (["-m", "seed=glob(*)"], "seed must list its values"),
+        (["quality", "++optimization.text_cast=glob(*)"], "optimization.text_cast must list its values"),
         (["seed=" + "[" * 400 + "]" * 400], "brackets in one another"),
         (["resolution.frames=a: b"], "nearest: auto"),
         (["--cfg", "job", "seed=nope:x{"], "seed"),
