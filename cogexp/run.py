@@ -109,8 +109,9 @@ def _make(
     attempt: Attempt, store_folder: Path, store_gb: float, progress: Progress, problem: OSError | None
 ) -> None:
     """The run from its first to its last stage."""
-    from cogexp import pictures, scores, stages
-    from cogexp.store import Store
+    with importing():
+        from cogexp import pictures, scores, stages
+        from cogexp.store import Store
 
     store = Store(store_folder, store_gb)
     with attempt:
