@@ -14,6 +14,7 @@ from cogexp.build import build
 from cogexp.spec import OptimizationSpec, RunSpec, UpscalerSpec
 from cogexp.storage.durable import staged_name
 from cogexp.store import Keys, Store, calibration_key
+from tests.storage.costs import COST
 
 
 @pytest.fixture
@@ -46,13 +47,6 @@ def test_keys_depend_on_what_can_change_a_stage(spec: RunSpec) -> None:
     assert other.encode != base.encode
 
 
-COST = {
-    "seconds": 3.5,
-    "cached": False,
-    "peak_allocated_gib": None,
-    "peak_reserved_gib": None,
-    "rss_gib": 1.0,
-}
 COSTS = {"encode": COST, "denoise": COST}
 
 

@@ -13,17 +13,11 @@ from cogexp import record as records
 from cogexp.launch.execute import run_folder
 from cogexp.whole import write_whole
 from tests.launch.jobs import finish, requests
+from tests.storage.costs import COST
 from tools.campaigns import full_disk
 from tools.campaigns.disk import FailingDisk
 from tools.campaigns.harness import Tally
 
-COST = {
-    "seconds": 3.5,
-    "cached": False,
-    "peak_allocated_gib": None,
-    "peak_reserved_gib": None,
-    "rss_gib": 1.0,
-}
 QUICK_KINDS = ("report", "pick", "export")
 
 

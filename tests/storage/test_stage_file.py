@@ -16,14 +16,8 @@ from cogexp.build import build
 from cogexp.spec import RunSpec
 from cogexp.storage import stage_file
 from cogexp.store import Keys, Store
+from tests.storage.costs import COST
 
-COST = {
-    "seconds": 3.5,
-    "cached": False,
-    "peak_allocated_gib": None,
-    "peak_reserved_gib": None,
-    "rss_gib": 1.0,
-}
 COSTS: dict[str, dict[str, dict[str, Any]]] = {
     "denoise": {"encode": COST, "denoise": COST},
     "decode": {"encode": COST, "denoise": COST, "decode": COST},

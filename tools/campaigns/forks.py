@@ -99,14 +99,21 @@ def _become_process_one() -> None:
     os.getpid = lambda: 1
 
 
-def wait(child: int, seconds: float = HANG_SECONDS) -> int | None:
-    """A child's exit code, negative for a signal; None when it hung, and was killed."""
+def exit_within(child: int, seconds: float) -> int | None:
+    """A child's exit code, negative for a signal; None when it still lives after so many seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found, status = os.waitpid(child, os.WNOHANG)
         if found:
             return os.waitstatus_to_exitcode(status)
-        time.sleep(0.005)
+        time.sleep(0.002)
+    return None
+
+
+def wait(child: int, seconds: float = HANG_SECONDS) -> int | None:
+    """A child's exit code, negative for a signal; None when it hung, and was killed."""
+    if (code := exit_within(child, seconds)) is not None:
+        return code
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)

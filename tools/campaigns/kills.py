@@ -107,12 +107,8 @@ def _in_folder(words: Sequence[str], work: Path) -> int:
 
 def _kill_after(child: int, seconds: float, number: signal.Signals, group: bool) -> int | None:
     """The exit code of a child that gets the signal after so many seconds, if it still lives then."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found, status = os.waitpid(child, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.002)
+    if (code := forks.exit_within(child, seconds)) is not None:
+        return code
     with contextlib.suppress(ProcessLookupError):
         (os.killpg if group else os.kill)(child, number)
     return forks.wait(child)
